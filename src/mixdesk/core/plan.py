@@ -1,0 +1,131 @@
+"""What is asked: a run's plan, a trial's spec, a strategy's proposals."""
+
+from __future__ import annotations
+
+from mixdesk.core import checks
+from mixdesk.core.checks import Options, Pairs, core_type, put
+from mixdesk.core.errors import InputError
+from mixdesk.core.files import canonical, fingerprint
+from mixdesk.core.mixture import Mixture, Schedule
+from mixdesk.core.scale import Hyper, ModelSpec, Rung, Scale
+
+
+@core_type
+class Plug:
+    """How configuration names a part: `name` in the registry, `options` for its constructor."""
+
+    name: str
+    options: Options = ()
+
+    def __post_init__(self) -> None:
+        put(self, name=checks.label("name", self.name), options=tuple(sorted(dict(self.options).items())))
+
+
+@core_type
+class RunPlan:
+    """What a run trains on and with; shared by trial, recipe, exporter and card."""
+
+    schedule: Schedule
+    scale: Scale = Scale()
+    model: ModelSpec | None = None
+    hyper: Hyper | None = None
+
+
+@core_type
+class External:
+    """Where a trial of somebody else's comes from: `source` label of the import, `run` the user's own id."""
+
+    source: str
+    run: str
+
+
+@core_type
+class TrialSpec:
+    """One question: train this plan, on this corpus, as this replicate, and measure.
+
+    `corpus` and `evals` are fingerprints (None or empty: unknown); `replicate` chooses all randomness; `unique_share`
+    in (0, 1] restricts each domain to a fixed part of it; `method` is train, merge or operate; `parents` are (trial
+    id, weight); `external` marks an imported run.
+    """
+
+    plan: RunPlan
+    corpus: str | None = None
+    evals: tuple[str, ...] = ()
+    replicate: int = 0
+    unique_share: float = 1.0
+    method: str = "train"
+    parents: Pairs = ()
+    controller: Plug | None = None
+    external: External | None = None
+
+    def __post_init__(self) -> None:
+        put(
+            self,
+            evals=tuple(sorted(self.evals)),
+            replicate=checks.count("replicate", self.replicate),
+            unique_share=checks.finite("unique_share", self.unique_share, 0.0, 1.0, open_low=True),
+            method=checks.one_of("method", self.method, ("train", "merge", "operate")),
+            parents=checks.pairs("parents", self.parents),
+        )
+
+    @property
+    def id(self) -> str:
+        """12 hex digits of the sha256 of the canonical JSON: the same question has the same id, and a field added
+        later, left at its default, changes no old id.
+        """
+        return fingerprint(canonical(self), length=12)
+
+    @property
+    def mixture(self) -> Mixture:
+        """Token average of the plan's schedule."""
+        return self.plan.schedule.average
+
+
+@core_type
+class Proposal:
+    """What a strategy asks: a mixture at a rung, as one replicate, and the reason in words."""
+
+    mixture: Mixture
+    rung: str
+    replicate: int = 0
+    why: str = ""
+
+
+@core_type
+class Recommendation:
+    """What a strategy answers.
+
+    `mixture` the best; `spread` per domain (name → half the range of the near-optimal mixtures); `binding` names of
+    the constraints that hold it; `why` in words.
+    """
+
+    mixture: Mixture
+    spread: Pairs = ()
+    binding: tuple[str, ...] = ()
+    why: str = ""
+
+    def __post_init__(self) -> None:
+        put(self, spread=checks.pairs("spread", self.spread))
+
+
+def complete(
+    proposal: Proposal, rungs: tuple[Rung, ...], corpus: str | None = None, evals: tuple[str, ...] = ()
+) -> TrialSpec:
+    """The trial spec of a proposal: its rung's scale, model, hyper-parameters and unique share filled in.
+
+    Raises:
+        InputError: the rung is not one of the study's.
+    """
+    by_label = {rung.label: rung for rung in rungs}
+    if proposal.rung not in by_label:
+        raise InputError(
+            f"unknown rung `{proposal.rung}`",
+            value=proposal.rung,
+            bound="one of " + ", ".join(by_label),
+            remedy=checks.nearest(proposal.rung, by_label),
+        )
+    rung = by_label[proposal.rung]
+    plan = RunPlan(schedule=Schedule.constant(proposal.mixture), scale=rung.scale, model=rung.model, hyper=rung.hyper)
+    return TrialSpec(
+        plan=plan, corpus=corpus, evals=evals, replicate=proposal.replicate, unique_share=rung.unique_share
+    )

@@ -1,0 +1,89 @@
+"""The extension points on one page. A part inherits from nothing: it has these methods.
+
+Every part class is a frozen dataclass of settings with two class attributes: `title`, one line for people, and
+`reference`, a key of `docs/references.toml`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from mixdesk.core.corpus import Document
+from mixdesk.core.observations import Inputs, Observations, Prediction
+from mixdesk.core.plan import Proposal, Recommendation, TrialSpec
+from mixdesk.core.trial import Event, Result, StudyView
+
+
+class LawFit(Protocol):
+    """Numbers, after data; cannot be "not fitted"."""
+
+    def predict(self, inputs: Inputs, draws: int = 0, *, level: float = 0.9, sense: str = "mean") -> Prediction:
+        """Predict q candidates. `draws` > 0 adds that many joint draws; `sense` "run" adds the noise of one run."""
+
+    def browser(self) -> dict[str, Any]:
+        """The fit as plain data that the page evaluates exactly; key `form` names the evaluator."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data from which `Law.restore` makes a fit with the same predictions."""
+
+
+class Law(Protocol):
+    """Settings, before data."""
+
+    title: ClassVar[str]
+    reference: ClassVar[str]
+
+    def fit(self, obs: Observations) -> LawFit:
+        """Fit every metric. Raises NotEnoughEvidence where the rows are too few."""
+
+    def restore(self, data: dict[str, Any]) -> LawFit:
+        """The fit that `LawFit.to_dict` wrote."""
+
+
+class Strategy(Protocol):
+    """Who chooses the next trials. Pure: same view, same answer."""
+
+    title: ClassVar[str]
+    reference: ClassVar[str]
+
+    def ask(self, view: StudyView, n: int) -> list[Proposal]:
+        """The next ≤ n questions, given what is in the view; an empty list means nothing is left to ask."""
+
+    def recommend(self, view: StudyView, law: LawFit | None) -> Recommendation:
+        """The best mixture under the view's objective and constraints."""
+
+
+class Trainer(Protocol):
+    """Answers a trial. Blocking; owns its process; runners call it from threads."""
+
+    title: ClassVar[str]
+    reference: ClassVar[str]
+
+    def train(self, spec: TrialSpec, out: Path, report: Callable[[Event], None]) -> Result:
+        """Train and measure. Raises WorkerError when the process crashed or ran out of time (retried once)."""
+
+    def close(self) -> None:
+        """Give back processes and handles."""
+
+
+class SplitModel(Protocol):
+    """A splitter that has seen its sample."""
+
+    def label(self, document: Document) -> dict[str, float]:
+        """Domain → probability; empty where the document belongs nowhere."""
+
+
+class Splitter(Protocol):
+    """Cuts a corpus into named domains."""
+
+    title: ClassVar[str]
+    reference: ClassVar[str]
+
+    def prepare(self, sample: Iterable[Document]) -> SplitModel:
+        """Learn what is needed from a sample of documents."""
+
+
+# Progress of long work, drawn by the CLI: called with (what, done, total); total 0 = unknown.
+Progress = Callable[[str, int, int], None]

@@ -1,0 +1,196 @@
+"""What happened: points, results, events, trials, and the frozen view of a study that parts are given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mixdesk.core import checks
+from mixdesk.core.checks import Pairs, core_type, put
+from mixdesk.core.corpus import Corpus
+from mixdesk.core.errors import NotEnoughEvidence
+from mixdesk.core.mixture import Mixture
+from mixdesk.core.objective import Objective
+from mixdesk.core.observations import Metric, Noise, Observations
+from mixdesk.core.plan import TrialSpec
+from mixdesk.core.scale import Budget, Rung
+from mixdesk.core.space import Constraints
+
+STATES = ("waiting", "running", "done", "diverged", "failed")
+KINDS = ("asked", "started", "point", "done", "failed", "lease")
+
+
+@core_type
+class Point:
+    """Metrics of a run after `n_tokens` trained tokens. A metric that was not measured is absent."""
+
+    n_tokens: int
+    metrics: Pairs
+
+    def __post_init__(self) -> None:
+        put(self, n_tokens=checks.count("n_tokens", self.n_tokens), metrics=checks.pairs("metrics", self.metrics))
+
+
+@core_type
+class Result:
+    """A trainer's answer. `state` is done, diverged (an answer too) or failed; `domain_tokens` what was really seen;
+    `flops` spent; `seconds` of training.
+    """
+
+    state: str
+    points: tuple[Point, ...] = ()
+    domain_tokens: Pairs = ()
+    flops: float | None = None
+    seconds: float | None = None
+    message: str = ""
+
+    def __post_init__(self) -> None:
+        checks.one_of("state", self.state, ("done", "diverged", "failed"))
+        put(self, domain_tokens=checks.pairs("domain_tokens", self.domain_tokens))
+
+
+@core_type
+class Lease:
+    """Who works on a trial, until when (Unix seconds)."""
+
+    trial: str
+    holder: str
+    until: float
+
+
+@core_type
+class Event:
+    """One line of the record: what happened to a trial at `time` (Unix seconds).
+
+    `asked` carries `spec`, `why`, `rung` and the ids `seen` when asking; `point` a point; `done` a result; `failed`
+    a message; `lease` a lease.
+    """
+
+    trial: str
+    kind: str
+    time: float
+    spec: TrialSpec | None = None
+    why: str = ""
+    rung: str = ""
+    seen: tuple[str, ...] = ()
+    point: Point | None = None
+    result: Result | None = None
+    lease: Lease | None = None
+    message: str = ""
+
+    def __post_init__(self) -> None:
+        checks.one_of("kind", self.kind, KINDS)
+
+
+@core_type
+class Trial:
+    """A question and its answer so far; `rung` and `why` as asked. Its id is the spec's."""
+
+    spec: TrialSpec
+    state: str = "waiting"
+    rung: str = ""
+    why: str = ""
+    points: tuple[Point, ...] = ()
+    domain_tokens: Pairs = ()
+    flops: float | None = None
+    seconds: float | None = None
+    message: str = ""
+
+    def __post_init__(self) -> None:
+        checks.one_of("state", self.state, STATES)
+
+    @property
+    def id(self) -> str:
+        """The spec's id."""
+        return self.spec.id
+
+    @property
+    def final(self) -> dict[str, float]:
+        """Metric → value at the last point; empty without an answer."""
+        return dict(self.points[-1].metrics) if self.state == "done" and self.points else {}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class StudyView:
+    """A frozen snapshot of a study: what strategies, compose and report are given.
+
+    `domains` is axis d; `corpus` its counts or None; `natural` mixture or None where unknown; `rungs` sizes, the last
+    is the target; `metrics` declared; `trials` in the order asked; `record_sha256` of the events behind it.
+    """
+
+    name: str
+    domains: tuple[str, ...]
+    objective: Objective
+    constraints: Constraints
+    rungs: tuple[Rung, ...]
+    metrics: tuple[Metric, ...]
+    trials: tuple[Trial, ...]
+    seed: int = 0
+    corpus: Corpus | None = None
+    natural: Mixture | None = None
+    budget: Budget | None = None
+    leases: tuple[Lease, ...] = ()
+    record_sha256: str = ""
+    stale: tuple[str, ...] = field(default=())
+
+    def at(self, rung: str | None = None) -> tuple[Trial, ...]:
+        """Trials of one rung; None: the first rung (the proxies)."""
+        label = self.rungs[0].label if rung is None else rung
+        return tuple(trial for trial in self.trials if trial.rung == label)
+
+    def observations(self, rung: str | None = None, metrics: Sequence[Metric] | None = None) -> Observations:
+        """Finished trials of one rung as arrays, joined by name; the last point of each.
+
+        Raises:
+            NotEnoughEvidence: no trial of that rung is done.
+        """
+        done = [trial for trial in self.at(rung) if trial.final]
+        if not done:
+            raise NotEnoughEvidence(
+                "no trial has an answer yet",
+                value=f"0 of {len(self.at(rung))} done",
+                bound="at least one",
+                remedy="run the study, or tell results",
+            )
+        wanted = tuple(metrics or self.metrics)
+        n_stages = max(len(trial.spec.plan.schedule.stages) for trial in done)
+        W_nsd = np.zeros((len(done), n_stages, len(self.domains)))
+        until_ns = np.ones((len(done), n_stages))
+        for i, trial in enumerate(done):
+            stages = trial.spec.plan.schedule.stages
+            for s in range(n_stages):
+                stage = stages[min(s, len(stages) - 1)]
+                W_nsd[i, s] = stage.mixture.over(self.domains)
+                until_ns[i, s] = stage.until
+        Y_nm = np.array([[trial.final.get(metric.name, np.nan) for metric in wanted] for trial in done])
+        key_of: dict[object, int] = {}
+        group_n = np.array([key_of.setdefault(trial.spec.plan.schedule, len(key_of)) for trial in done], dtype=np.int64)
+        sizes = [trial.spec.plan.scale for trial in done]
+        covariates = {
+            name: np.array([getattr(size, name) for size in sizes], dtype=np.float64)
+            for name in ("n_params", "n_tokens")
+            if all(getattr(size, name) is not None for size in sizes)
+        }
+        tokens = [domain.n_tokens for domain in self.corpus.domains] if self.corpus is not None else [None]
+        return Observations(
+            trials=tuple(trial.id for trial in done),
+            domains=self.domains,
+            W_nsd=W_nsd,
+            until_ns=until_ns,
+            Y_nm=Y_nm,
+            metrics=wanted,
+            group_n=group_n,
+            replicate_n=np.array([trial.spec.replicate for trial in done], dtype=np.int64),
+            source_n=tuple(t.spec.external.source if t.spec.external else t.spec.method for t in done),
+            covariates=covariates,
+            unique_tokens_d=None if None in tokens else np.array(tokens, dtype=np.float64),
+        )
+
+    def noise(self) -> tuple[Noise, ...]:
+        """Noise per metric at the first rung; empty before a crossed block is done."""
+        try:
+            return self.observations().noise()
+        except NotEnoughEvidence:
+            return ()
