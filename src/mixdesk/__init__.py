@@ -1,1 +1,40 @@
-"""mixdesk."""
+"""mixdesk: in what proportions should a language model be made, and how do you know?
+
+Everything the command line does is one call here. Names load when asked for, so that `import mixdesk` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import version
+from typing import Any
+
+__version__ = version("mixdesk")
+
+_HOMES = {
+    "mixdesk.api": (
+        "Evidence ask_study build_corpus compare_laws confirm_recipe demo export_study fit_law gather_evidence "
+        "import_study installed_documents load_fit make_recipe manual_documents new_study open_corpus open_study parts predict predict_csv read_recipe run_study "
+        "save_fit tell_study write_desk"
+    ),
+    "mixdesk.core.corpus": "Corpus Document Domain EvalSet Shard Tokenizer",
+    "mixdesk.core.errors": "Infeasible InputError MissingExtra MixdeskError NotEnoughEvidence RecordError WorkerError",
+    "mixdesk.core.mixture": "Mixture Schedule Stage",
+    "mixdesk.core.objective": "Comparison LeagueRow Objective OutOfFold Verdict",
+    "mixdesk.core.observations": "Inputs Metric Noise Observations Prediction",
+    "mixdesk.core.plan": "Plug Proposal Recommendation RunPlan TrialSpec",
+    "mixdesk.core.recipe": "Recipe",
+    "mixdesk.core.scale": "Budget Hyper ModelSpec MoESpec Rung Scale",
+    "mixdesk.core.space": "Constraints Space",
+    "mixdesk.core.trial": "Event Point Result StudyView Trial",
+    "mixdesk.study.config": "StudyConfig",
+    "mixdesk.study.study": "Study",
+}
+_HOME_OF = {name: home for home, found in _HOMES.items() for name in found.split()}
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module `mixdesk` has no attribute `{name}`")
+    return getattr(importlib.import_module(_HOME_OF[name]), name)

@@ -12,7 +12,7 @@ import json
 import os
 import tempfile
 import tomllib
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 @functools.cache
-def _cached_adapter(kind: Hashable) -> TypeAdapter[Any]:
+def _cached_adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
@@ -84,10 +84,11 @@ def atomic(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     Raises:
         InputError: the folder cannot be written (missing rights, disk full, file-size limit).
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle_id, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    temporary = Path(name)
+    temporary: Path | None = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle_id, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        temporary = Path(name)
         text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
         with os.fdopen(handle_id, mode, **text) as handle:  # type: ignore[call-overload]
             yield handle
@@ -96,16 +97,15 @@ def atomic(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise InputError(
             f"`{path}` could not be written",
             value=error.strerror or str(error),
             bound="a writable folder with room",
             remedy="free some space, lift the limit or choose another folder, then run the command again",
         ) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -210,8 +210,9 @@ def read_toml(path: Path, kind: type[T]) -> T:
 
 
 def explain(error: ValidationError, kind: Any, where: str) -> MixdeskError:
-    """Pydantic's first complaint as a four-part error."""
-    first = error.errors(include_url=False)[0]
+    """Pydantic's first complaint as a four-part error; an unknown key goes first, as it explains a missing one."""
+    complaints = error.errors(include_url=False)
+    first = next((c for c in complaints if c["type"] == "unexpected_keyword_argument"), complaints[0])
     place = where + "".join(f".{step}" if isinstance(step, str) else f"[{step}]" for step in first["loc"])
     inner = first.get("ctx", {}).get("error")
     if isinstance(inner, MixdeskError):
@@ -237,12 +238,9 @@ def _keys_at(kind: Any, loc: tuple[int | str, ...]) -> list[str]:
     import typing
 
     for step in loc:
-        if isinstance(step, str) and is_dataclass(kind):
-            hints = typing.get_type_hints(kind)
-            kind = hints.get(step)
-        else:
-            args = [a for a in typing.get_args(kind) if a is not Ellipsis]
-            kind = args[0] if args else None
+        if isinstance(step, int):
+            continue  # a list was left for the type of its items one step before
+        kind = typing.get_type_hints(kind).get(step) if is_dataclass(kind) else None
         while not is_dataclass(kind) and typing.get_args(kind):
             kind = next((a for a in typing.get_args(kind) if a is not type(None)), None)
     return [f.name for f in fields(kind) if f.init] if is_dataclass(kind) else []

@@ -148,7 +148,10 @@ class LeagueRow:
 
 @core_type
 class OutOfFold:
-    """A prediction of a trial by a law that had not seen its mixture; `low`, `high` for one new run, 90 %."""
+    """A prediction of a trial by a law that had not seen its mixture; `low`, `high` for one new run, 90 %.
+
+    Rows of one `group` are repeats of one mixture; None: the row stands alone.
+    """
 
     trial: str
     metric: str
@@ -156,3 +159,4 @@ class OutOfFold:
     mean: float
     low: float
     high: float
+    group: int | None = None

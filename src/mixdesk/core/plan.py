@@ -30,6 +30,11 @@ class RunPlan:
     model: ModelSpec | None = None
     hyper: Hyper | None = None
 
+    @property
+    def id(self) -> str:
+        """12 hex digits that name the plan in comparisons and cards."""
+        return fingerprint(canonical(self), length=12)
+
 
 @core_type
 class External:

@@ -142,7 +142,7 @@ class Rung:
     """A size that a study may ask; the last rung of a study is the target.
 
     `unique_share` in (0, 1] is the part of each domain the trial may draw from (*simulated epochs*); `flops` of one
-    trial, derived from `model` and `scale` where None.
+    trial; it and the scale's `n_params` are derived from `model` where None.
     """
 
     label: str
@@ -158,6 +158,8 @@ class Rung:
             label=checks.label("label", self.label),
             unique_share=checks.finite("unique_share", self.unique_share, 0.0, 1.0, open_low=True),
         )
+        if self.model is not None and self.scale.n_params is None:
+            put(self, scale=Scale(n_tokens=self.scale.n_tokens, n_params=self.model.n_params))
         if self.flops is None and self.model is not None and self.scale.n_tokens is not None:
             put(self, flops=self.model.flops_per_token * self.scale.n_tokens)
 

@@ -108,9 +108,9 @@ class Space:
             if self.lower_d[i] > self.upper_d[i] + TOLERANCE:
                 need = ""
                 if "epochs" in self.why_upper[i] and run is not None:
-                    need = f"raise max_epochs to {self.lower_d[i] * run / tokens[name]:.3g} or "
+                    need = f"raise max_epochs to {_up(self.lower_d[i] * run / tokens[name])} or "
                 raise Infeasible(
-                    f"`{name}` may be at most {self.upper_d[i]:.3g} ({self.why_upper[i]}) but its lower bound is higher",
+                    f"`{name}` may be at most {self.upper_d[i]:.3g} ({self.why_upper[i]}) but must be more",
                     value=f"{self.lower_d[i]:g}",
                     bound=f"≤ {self.upper_d[i]:.3g}",
                     remedy=f"{need}lower the bound",
@@ -120,16 +120,18 @@ class Space:
                 "the lower bounds take more than the whole run",
                 value=f"sum {self.lower_d.sum():.4g} of " + ", ".join(why for why in self.why_lower if why),
                 bound="≤ 1",
-                remedy=f"lower them by {self.lower_d.sum() - 1.0:.4g} in all",
+                remedy=f"lower them by {_up(self.lower_d.sum() - 1.0)} in all",
             )
         total = float(self.upper_d.sum())
         if total < 1.0 - TOLERANCE:
-            remedy = f"raise upper bounds by {1.0 - total:.4g} in all"
+            remedy = f"raise upper bounds by {_up(1.0 - total)} in all"
             if constraints.max_epochs is not None and run is not None:
                 fixed = Constraints(lower=constraints.lower, upper=constraints.upper)
                 loose = Space.build(fixed, self.domains).upper_d
-                need = _smallest_epochs(loose, np.array([float(tokens.get(n, np.inf)) for n in self.domains]) / run)
-                remedy = f"raise max_epochs to {need:.4g}, shorten the run or add text" if np.isfinite(need) else remedy
+                least = _smallest_epochs(loose, np.array([float(tokens.get(n, np.inf)) for n in self.domains]) / run)
+                remedy = (
+                    f"raise max_epochs to {_up(least)}, shorten the run or add text" if np.isfinite(least) else remedy
+                )
             raise Infeasible(
                 "the upper bounds leave part of the run without data",
                 value=f"sum {total:.4g} of " + ", ".join(why for why in self.why_upper if why),
@@ -146,12 +148,12 @@ class Space:
     def project(self, W_qd: Floats) -> Floats:
         """The nearest allowed mixture of each row in Euclidean distance, (q, d): clip(w + shift) with Σ = 1."""
         W_qd = np.atleast_2d(np.asarray(W_qd, dtype=np.float64))
-        low, high = -np.ones(len(W_qd)) - W_qd.max(1), np.ones(len(W_qd)) + 1.0
+        low, high = -1.0 - W_qd.max(1), 1.0 - W_qd.min(1)
         for _ in range(80):
             shift = (low + high) / 2.0
             total = np.clip(W_qd + shift[:, None], self.lower_d, self.upper_d).sum(1)
             low, high = np.where(total < 1.0, shift, low), np.where(total < 1.0, high, shift)
-        out = np.clip(W_qd + high[:, None], self.lower_d, self.upper_d)
+        out: Floats = np.clip(W_qd + high[:, None], self.lower_d, self.upper_d)
         # What bisection left (≤ 1e-16 per domain) goes to the widest slack, so that rows sum to one exactly enough.
         out /= out.sum(1, keepdims=True)
         return out
@@ -180,3 +182,9 @@ def _smallest_epochs(loose_d: Floats, share_d: Floats) -> float:
         middle = (low + high) / 2.0
         low, high = (middle, high) if np.minimum(loose_d, middle * share_d).sum() < 1.0 else (low, middle)
     return high
+
+
+def _up(value: float) -> str:
+    """`value` > 0 in four digits, rounded up: a relaxation that is followed to the letter must do."""
+    unit = 10.0 ** (np.floor(np.log10(value)) - 3)
+    return f"{np.ceil(value / unit * (1.0 - 1e-12)) * unit:.4g}"

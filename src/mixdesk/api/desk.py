@@ -1,0 +1,52 @@
+"""The desk: one page from a study and its recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mixdesk.api.laws import Evidence, compare_laws, gather_evidence
+from mixdesk.core.files import write_text
+from mixdesk.core.objective import LeagueRow
+from mixdesk.core.recipe import Recipe
+from mixdesk.report.desk import Answer, render
+from mixdesk.study.study import Study
+
+
+def write_desk(
+    study: Study,
+    out: Path | str | None = None,
+    *,
+    recipes: Sequence[Recipe] | None = None,
+    evidence: Sequence[Evidence] | None = None,
+    league: Sequence[LeagueRow] | None = None,
+) -> Path:
+    """Write the study's page (`desk.html` in its folder, or `out`) and return its path.
+
+    Args:
+        study: the study.
+        out: where to write.
+        recipes: headline first; default: the study's `recipe.json` where there is one.
+        evidence: per recipe, as `gather_evidence` returns it; default: gathered now.
+        league: scores of other laws beside the recipe's; default: every law is asked.
+    """
+    from mixdesk.api.recipes import read_recipe
+
+    path = Path(out) if out is not None else study.folder / "desk.html"
+    if recipes is None:
+        recipes = [read_recipe(study.folder)] if (study.folder / "recipe.json").exists() else []
+    if evidence is None:
+        evidence = [gather_evidence(study, law=r.provenance.law, objective=r.objective) for r in recipes]
+    if league is None and recipes:
+        league = compare_laws(study, objective=recipes[0].objective)[0]
+    answers = tuple(
+        Answer(
+            recipe=recipe,
+            browser=found.fit.browser(),
+            rows=found.rows,
+            scores=tuple(league or ()) if i == 0 else found.scores,
+        )
+        for i, (recipe, found) in enumerate(zip(recipes, evidence, strict=True))
+    )
+    write_text(path, render(study.view(), answers))
+    return path

@@ -1,0 +1,93 @@
+"""Recipes: make, confirm, read."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from mixdesk import __version__
+from mixdesk.api.laws import Evidence, gather_evidence, plug_of
+from mixdesk.api.studies import make_trainer
+from mixdesk.core import registry
+from mixdesk.core.files import read_json, write_json
+from mixdesk.core.objective import Objective
+from mixdesk.core.plan import Plug
+from mixdesk.core.protocols import Progress
+from mixdesk.core.recipe import RIVALS, Recipe
+from mixdesk.recipe import compose
+from mixdesk.study import local
+from mixdesk.study.study import Study
+
+
+def make_recipe(
+    study: Study,
+    *,
+    objective: Objective | None = None,
+    law: Plug | str | None = None,
+    strategy: Plug | str | None = None,
+    evidence: Evidence | None = None,
+    out: Path | str | None = None,
+) -> Recipe:
+    """The recipe of a study: fit a law, search it under the constraints, compare with every rival, judge.
+
+    Writes `recipe.json` into the study (or to `out`). A refusal is a recipe too: read `recipe.verdict`.
+
+    Raises:
+        NotEnoughEvidence: too few finished trials to fit the law at all.
+        Infeasible: no mixture satisfies the constraints.
+    """
+    found = evidence or gather_evidence(study, law=law, objective=objective)
+    plug = plug_of(strategy, study.config.strategy)
+    chooser = registry.make("strategies", plug)
+    view = dataclasses.replace(study.view(), objective=found.objective)
+    recipe = compose.compose(
+        view,
+        found.fit,
+        chooser.recommend(view, found.fit),
+        found.scores,
+        law=found.law.name,
+        strategy=plug.name,
+        version=__version__,
+        references=tuple(key for key in (chooser.reference, registry.part("laws", found.law.name).reference) if key),
+    )
+    write_json(Path(out) if out is not None else study.folder / "recipe.json", recipe)
+    return recipe
+
+
+def confirm_recipe(
+    study: Study,
+    recipe: Recipe,
+    *,
+    replicates: int = compose.FIRM_PAIRS,
+    rivals: Sequence[str] = RIVALS,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+    out: Path | str | None = None,
+) -> Recipe:
+    """Train the recipe and its rivals at the target rung with fresh replicates, compare in pairs, judge again.
+
+    `rivals` names those to train; the baselines natural and uniform are needed for a verdict.
+    What was trained already is not trained again; an interrupted confirmation goes on where it stopped.
+    Writes `recipe.json` into the study (or to `out`).
+    """
+    view = dataclasses.replace(study.view(), objective=recipe.objective)
+    specs = study.ask(compose.fresh_proposals(recipe, view, replicates, rivals))
+    trainer = make_trainer(study)
+    try:
+        local.run_specs(study, trainer, specs, jobs=jobs, progress=progress)
+    finally:
+        trainer.close()
+    recipe = compose.confirmed(recipe, dataclasses.replace(study.view(), objective=recipe.objective))
+    write_json(Path(out) if out is not None else study.folder / "recipe.json", recipe)
+    return recipe
+
+
+def read_recipe(path: Path | str) -> Recipe:
+    """A recipe from its file, or from the study folder that holds it.
+
+    Raises:
+        InputError: not a recipe.
+    """
+    path = Path(path)
+    return read_json(path / "recipe.json" if path.is_dir() else path, Recipe)

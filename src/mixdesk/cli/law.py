@@ -1,0 +1,70 @@
+"""`mixdesk law`: mixture → loss, with held-out scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+import mixdesk
+from mixdesk.cli.tables import JSON_OPTION, QUIET_OPTION, lines, say, say_table
+from mixdesk.core.objective import LeagueRow
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Laws: mixture to loss, with uncertainty.")
+FOLDER = typer.Argument(..., help="Folder of the study.")
+SCORES = ("rmse", "spearman", "spearman:low", "regret", "coverage", "width", "seconds")
+
+
+@app.command()
+def fit(
+    folder: Path = FOLDER,
+    law: str | None = typer.Option(None, help="A name from `mixdesk list laws`. Default: the study's."),
+    out: Path | None = typer.Option(None, "--out", "-o", help="Default: FOLDER/laws/<name>.json."),
+) -> None:
+    """Fit a law on the finished trials and write it.
+
+    Example: mixdesk law fit my-study -o law.json
+    """
+    study = mixdesk.open_study(folder)
+    say(str(mixdesk.save_fit(study, mixdesk.fit_law(study, law), law, out)))
+
+
+@app.command()
+def compare(folder: Path = FOLDER, as_json: bool = JSON_OPTION, quiet: bool = QUIET_OPTION) -> None:
+    """The league of laws on mixtures they have not seen: error, rank, regret, coverage of 90 % intervals.
+
+    Example: mixdesk law compare my-study
+    """
+    with lines(quiet) as progress:
+        rows, skipped = mixdesk.compare_laws(mixdesk.open_study(folder), progress=progress)
+    say_table(league_rows(rows), as_json=as_json)
+    for name, reason in skipped.items():
+        typer.echo(f"skipped {name}: {reason}", err=True)
+
+
+@app.command()
+def predict(
+    law: Path = typer.Argument(..., help="A law that `mixdesk law fit` wrote."),
+    mixtures: Path = typer.Option(..., help="CSV: run id and a column per domain."),
+    out: Path | None = typer.Option(None, "--out", "-o", help="CSV to write. Default: print."),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Predict mixtures from a CSV, with the 90 % interval of one new run.
+
+    Example: mixdesk law predict law.json --mixtures candidates.csv -o predictions.csv
+    """
+    rows = mixdesk.predict_csv(law, mixtures, out)
+    if out is not None:
+        say(f"{len(rows)} predictions in {out}")
+    else:
+        say_table(rows, as_json=as_json)
+
+
+def league_rows(rows: tuple[LeagueRow, ...]) -> list[dict[str, object]]:
+    """One line per law and metric, the objective first."""
+    keys = list(dict.fromkeys((row.metric != "objective", row.metric, row.law) for row in rows))
+    value = {(row.law, row.metric, row.measure): row.value for row in rows}
+    return [
+        {"law": law, "metric": metric, **{m: value.get((law, metric, m)) for m in SCORES}}
+        for _, metric, law in sorted(keys)
+    ]

@@ -1,0 +1,185 @@
+"""`mixdesk study`: the population and its page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import typer
+
+import mixdesk
+from mixdesk.cli.tables import JSON_OPTION, QUIET_OPTION, lines, say, say_json, say_table
+from mixdesk.core.errors import InputError
+from mixdesk.core.files import to_data
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="A population of trials with one objective.")
+FOLDER = typer.Argument(..., help="Folder of the study.")
+
+
+@app.command()
+def new(
+    folder: Path = FOLDER,
+    config: Path | None = typer.Option(None, "--config", help="Another TOML file than FOLDER/study.toml."),
+) -> None:
+    """Start a study from its `study.toml`; checks corpus, parts and constraints.
+
+    Example: mixdesk study new my-study
+    """
+    study = mixdesk.new_study(folder, config)
+    view = study.view()
+    say(f"{view.name}: {len(view.domains)} domains, objective {view.objective.title}. Next: mixdesk study run {folder}")
+
+
+@app.command()
+def run(
+    folder: Path = FOLDER,
+    trials: int | None = typer.Option(None, help="Stop after this many more trials. Default: the budget."),
+    jobs: int | None = typer.Option(None, help="Workers of one thread each. Default: all cores."),
+    quiet: bool = QUIET_OPTION,
+) -> None:
+    """Ask and train until the budget is spent; goes on where an interrupted run stopped.
+
+    Example: mixdesk study run my-study --trials 8
+    """
+    study = mixdesk.open_study(folder)
+    with lines(quiet) as progress:
+        mixdesk.run_study(study, trials=trials, jobs=jobs, progress=progress)
+    show(folder, as_json=False)
+
+
+@app.command()
+def ask(
+    folder: Path = FOLDER,
+    n: int = typer.Option(1, "-n", help="How many trials."),
+    out: Path = typer.Option(..., "--out", "-o", help="File to write: .csv or .jsonl."),
+) -> None:
+    """The next trials for an outside trainer, as a file with their ids and weights.
+
+    Example: mixdesk study ask my-study -n 8 -o asked.csv
+    """
+    specs = mixdesk.ask_study(mixdesk.open_study(folder), n, out)
+    say(f"{len(specs)} trials in {out}. Train them, then: mixdesk study tell {folder} answers.csv")
+
+
+@app.command()
+def tell(
+    folder: Path = FOLDER,
+    answers: Path = typer.Argument(..., help="CSV or JSONL with the trial ids and a column per metric."),
+) -> None:
+    """Results of trials that were trained elsewhere.
+
+    Example: mixdesk study tell my-study answers.csv
+    """
+    for note in mixdesk.tell_study(mixdesk.open_study(folder), answers):
+        say(note)
+
+
+@app.command("import")
+def import_(
+    mixtures: Path = typer.Option(..., help="CSV: run id and a column per domain, fractions of training tokens."),
+    scores: Path = typer.Option(..., help="CSV: run id and a column per metric."),
+    out: Path = typer.Option(..., "--out", "-o", help="Folder of the new study."),
+    id_column: str | None = typer.Option(None, help="Column of the run id. Default: guessed."),
+    objective: list[str] = typer.Option([], help="METRIC or METRIC=WEIGHT; may be repeated. Default: mean."),
+    higher: list[str] = typer.Option([], help="A metric that is better higher; may be repeated."),
+    unit: str = typer.Option("", help="Unit of the scores, for the page."),
+) -> None:
+    """A study from two CSVs of past runs, joined by run id.
+
+    Example: mixdesk study import --mixtures runs.csv --scores scores.csv -o my-study
+    """
+    terms = dict(_term(text) for text in objective)
+    study = mixdesk.import_study(
+        mixtures, scores, out, id_column=id_column, objective=terms or None, higher=higher, unit=unit
+    )
+    for note in study.notes:
+        say(f"note: {note}")
+    show(out, as_json=False)
+
+
+@app.command()
+def export(
+    folder: Path = FOLDER, out: Path = typer.Option(..., "--out", "-o", help="Folder for mixtures.csv and scores.csv.")
+) -> None:
+    """The finished trials as two CSVs, which `study import` reads back.
+
+    Example: mixdesk study export my-study -o tables
+    """
+    for path in mixdesk.export_study(mixdesk.open_study(folder), out):
+        say(str(path))
+
+
+@app.command()
+def show(folder: Path = FOLDER, as_json: bool = JSON_OPTION) -> None:
+    """States, noise per metric and the best trials.
+
+    Example: mixdesk study show my-study
+    """
+    view = mixdesk.open_study(folder).view()
+    noise = view.noise()
+    if as_json:
+        say_json(
+            {
+                "name": view.name,
+                "objective": to_data(view.objective),
+                "record": view.record_sha256,
+                "noise": [{**to_data(row), "ratio": row.ratio} for row in noise],
+                "trials": [{"id": trial.id, **to_data(trial)} for trial in view.trials],
+            }
+        )
+        return
+    states = Counter((trial.rung, trial.state) for trial in view.trials)
+    say(f"{view.name}: {len(view.domains)} domains, objective {view.objective.title}, {len(view.trials)} trials")
+    say_table([{"rung": rung, "state": state, "trials": n} for (rung, state), n in sorted(states.items())])
+    if noise:
+        say_table(
+            [
+                {
+                    "metric": r.metric,
+                    "spread": r.spread,
+                    "noise": r.within,
+                    "between": r.between,
+                    "spread ÷ noise": r.ratio,
+                }
+                for r in noise
+            ],
+            title="\nSpread over mixtures and noise of a repeat, from the crossed block "
+            f"({noise[0].n_mixtures} mixtures × {noise[0].n_replicates} replicates):",
+        )
+    done = [trial for trial in view.at() if trial.final]
+    if done:
+        obs = view.observations()
+        value = dict(zip(obs.trials, view.objective.value(obs.Y_nm, obs.metrics).tolist(), strict=True))
+        best = sorted(done, key=lambda trial: value[trial.id])[:5]
+        say_table(
+            [{"trial": t.id, "objective": value[t.id], "mixture": _short(t.spec.mixture.as_dict())} for t in best],
+            title="\nBest trials:",
+        )
+
+
+@app.command()
+def report(
+    folder: Path = FOLDER, out: Path | None = typer.Option(None, "--out", "-o", help="Default: FOLDER/desk.html.")
+) -> None:
+    """Write the desk, one offline page.
+
+    Example: mixdesk study report my-study
+    """
+    say(str(mixdesk.write_desk(mixdesk.open_study(folder), out)))
+
+
+def _term(text: str) -> tuple[str, float]:
+    name, equals, weight = text.rpartition("=")
+    if not equals:
+        return text, 1.0
+    try:
+        return name, float(weight)
+    except ValueError:
+        raise InputError(
+            f"the weight of objective `{name}` is no number", value=weight, bound="METRIC=WEIGHT", remedy="correct it"
+        ) from None
+
+
+def _short(weights: dict[str, float]) -> str:
+    first = sorted(weights.items(), key=lambda item: -item[1])[:3]
+    return ", ".join(f"{name} {100 * weight:.0f} %" for name, weight in first)

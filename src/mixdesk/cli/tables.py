@@ -1,0 +1,125 @@
+"""Aligned text, `--json` output and progress bars."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+from mixdesk.core.protocols import Progress
+
+JSON_OPTION = typer.Option(False, "--json", help="Print JSON instead of text.")
+QUIET_OPTION = typer.Option(False, "--quiet", "-q", help="No progress bars.")
+
+
+def say(text: str = "") -> None:
+    """One line on standard output."""
+    typer.echo(text)
+
+
+def say_json(data: Any) -> None:
+    """Data as indented JSON on standard output; NaN becomes null."""
+    typer.echo(json.dumps(_no_nan(data), indent=1, ensure_ascii=False))
+
+
+def say_table(rows: Sequence[Mapping[str, Any]], *, title: str = "", as_json: bool = False) -> None:
+    """Rows as aligned text (numbers to the right, 4 decimals), or as a JSON list at full precision."""
+    if as_json:
+        say_json([dict(row) for row in rows])
+        return
+    if title:
+        say(title)
+    if not rows:
+        say("  (none)")
+        return
+    heads = list(rows[0])
+    cells = [[_shown(row.get(head)) for head in heads] for row in rows]
+    right = [any(isinstance(row.get(head), int | float) for row in rows) for head in heads]
+    width = [max(len(head), *(len(line[j]) for line in cells)) for j, head in enumerate(heads)]
+    for line in [heads, *cells]:
+        parts = [
+            text.rjust(n) if is_right else text.ljust(n) for text, n, is_right in zip(line, width, right, strict=True)
+        ]
+        say("  " + "  ".join(parts).rstrip())
+
+
+@contextmanager
+def bars(quiet: bool = False) -> Iterator[Progress | None]:
+    """Progress bars with rate and time left on standard error; none when quiet or not a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=Console(stderr=True)) as drawn:
+        tasks: dict[str, Any] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = drawn.add_task(what, total=total or None, rate="")
+            task = drawn.tasks[list(tasks).index(what)]
+            rate = f"{task.speed:.1f}/s" if task.speed else ""
+            drawn.update(tasks[what], completed=done, total=total or None, rate=rate)
+
+        yield show
+
+
+@contextmanager
+def lines(quiet: bool = False) -> Iterator[Progress | None]:
+    """Bars on a terminal; else one line at each tenth, so that a log shows progress too."""
+    if quiet or sys.stderr.isatty():
+        with bars(quiet) as show:
+            yield show
+        return
+    import time
+
+    last: dict[str, int] = {}
+    began: dict[str, float] = {}
+
+    def note(what: str, done: int, total: int) -> None:
+        began.setdefault(what, time.monotonic())
+        tenth = 10 * done // total if total else 0
+        if done and total and tenth > last.get(what, 0):
+            last[what] = tenth
+            spent = time.monotonic() - began[what]
+            left = spent / done * (total - done)
+            typer.echo(f"  {what}: {done} of {total}, {spent:.0f} s, about {left:.0f} s left", err=True)
+
+    yield note
+
+
+def _shown(value: Any) -> str:
+    if value is None or (isinstance(value, float) and value != value):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4f}".replace("-", "−") if abs(value) < 1e5 else f"{value:.3g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return str(value)
+
+
+def _no_nan(data: Any) -> Any:
+    if isinstance(data, float) and (data != data or abs(data) == float("inf")):
+        return None
+    if isinstance(data, Mapping):
+        return {str(key): _no_nan(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_no_nan(value) for value in data]
+    return data

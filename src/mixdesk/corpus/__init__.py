@@ -1,0 +1,1 @@
+"""Texts to counted token shards, and the deterministic mixture stream over them."""

@@ -1,0 +1,159 @@
+"""Tokenizers: raw bytes, a byte-level BPE trained here, or any `tokenizer.json`; and the bytes each id stands for.
+
+Bits per byte is only as honest as its denominator. So every id knows how many UTF-8 bytes it stands for, the document
+separator stands for none, and whatever is encoded is checked: Σ token_bytes[ids] = bytes of the text, or an error.
+Text that spells a special token is encoded as ordinary text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixdesk.core import checks
+from mixdesk.core.corpus import Tokenizer
+from mixdesk.core.errors import InputError, MissingExtra
+from mixdesk.core.files import read_text
+
+# Special tokens that end a document in the tokenizers people use; the first that is there becomes the separator.
+SEPARATORS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>", "[SEP]")
+# Plain text that a tokenizer must give back whole. It meets added blanks and lower-casing at once, before a long build.
+PROBE = "Mixdesk counts  every byte:\n\ttwo lines, 3 numbers, caf\u00e9."
+# 256 bytes and the separator.
+SMALLEST = 257
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Encoder:
+    """A tokenizer ready to encode.
+
+    Fields: `reference` its name, size and sha256; `separator` the id after each document; `token_bytes` (vocab_size,)
+    UTF-8 bytes of each id, 0 for the separator; `definition` the text of its tokenizer.json, None for raw bytes.
+    """
+
+    reference: Tokenizer
+    separator: int
+    token_bytes: NDArray[np.int64]
+    definition: str | None = None
+    _model: Any = field(default=None, repr=False)
+
+    def encode(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
+        """The ids of each text, without separators.
+
+        Raises:
+            InputError: the ids of a text do not stand for exactly its bytes.
+        """
+        raw = [text.encode() for text in texts]
+        if self._model is None:
+            return [np.frombuffer(one, dtype=np.uint8).astype(np.int64) for one in raw]
+        batch = self._model.encode_batch_fast(list(texts), add_special_tokens=False)
+        ids = [np.array(one.ids, dtype=np.int64) for one in batch]
+        for one, text in zip(ids, raw, strict=True):
+            found = int(self.token_bytes[one].sum())
+            if found != len(text):
+                raise InputError(
+                    f"the tokenizer `{self.reference.name}` changes text before it encodes it",
+                    value=f"ids for {found} bytes of {len(text)} in {text[:60].decode(errors='replace')!r}",
+                    bound="ids that stand for every byte once",
+                    remedy="use a byte-level tokenizer without normaliser, or `bpe` or `bytes`",
+                )
+        return ids
+
+
+def bytes_encoder() -> Encoder:
+    """Every UTF-8 byte is an id; 256 is the separator."""
+    sizes = np.ones(SMALLEST, dtype=np.int64)
+    sizes[-1] = 0
+    sha256 = hashlib.sha256(b"mixdesk bytes: 256 bytes, separator 256").hexdigest()
+    return Encoder(
+        reference=Tokenizer(name="bytes", vocab_size=SMALLEST, sha256=sha256), separator=SMALLEST - 1, token_bytes=sizes
+    )
+
+
+def train_bpe(texts: Iterable[str], vocab_size: int) -> Encoder:
+    """A byte-level BPE of at most `vocab_size` ids, separator included, trained on the texts.
+
+    Raises:
+        InputError: `vocab_size` is below 257.
+        MissingExtra: `tokenizers` is not installed.
+    """
+    checks.count("vocab_size", vocab_size, SMALLEST)
+    package = _tokenizers()
+    model = package.Tokenizer(package.models.BPE())
+    model.pre_tokenizer = package.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    model.decoder = package.decoders.ByteLevel()
+    alphabet = package.pre_tokenizers.ByteLevel.alphabet()
+    trainer = package.trainers.BpeTrainer(
+        vocab_size=vocab_size - 1, initial_alphabet=sorted(alphabet), show_progress=False
+    )
+    model.train_from_iterator(texts, trainer)
+    return load_encoder("bpe", model.to_str(pretty=False))
+
+
+def read_tokenizer(path: Path) -> Encoder:
+    """The tokenizer in a Hugging Face `tokenizer.json`. Without a separator of its own it gets one, as its last id.
+
+    Raises:
+        InputError: the file is unreadable, not a tokenizer, or its ids do not stand for every byte of a text.
+        MissingExtra: `tokenizers` is not installed.
+    """
+    return load_encoder(path.stem, read_text(path), where=str(path))
+
+
+def load_encoder(name: str, definition: str, where: str = "tokenizer") -> Encoder:
+    """The encoder of a tokenizer.json's text; see `read_tokenizer`."""
+    package = _tokenizers()
+    try:
+        model = package.Tokenizer.from_str(definition)
+        data = json.loads(definition)
+    except Exception as error:  # the package raises bare Exception
+        raise InputError(
+            f"`{where}` is not a tokenizer", value=str(error), bound="a Hugging Face tokenizer.json", remedy="check it"
+        ) from None
+    model.no_truncation()
+    model.no_padding()
+    model.encode_special_tokens = True
+    pieces = model.get_vocab(with_added_tokens=True)
+    added = model.get_added_tokens_decoder()
+    special = {token.content: number for number, token in added.items() if token.special}
+    sizes = np.zeros(max(pieces.values()) + 1, dtype=np.int64)
+    is_byte_level = '"ByteLevel"' in json.dumps([data.get("pre_tokenizer"), data.get("decoder")])
+    for piece, number in pieces.items():
+        sizes[number] = len(piece.encode()) if number in added else _n_bytes(piece, is_byte_level)
+    separator = next((special[one] for one in SEPARATORS if one in special), len(sizes))
+    if separator == len(sizes):
+        sizes = np.append(sizes, 0)
+    sizes[separator] = 0
+    encoder = Encoder(
+        reference=Tokenizer(name=name, vocab_size=len(sizes), sha256=hashlib.sha256(definition.encode()).hexdigest()),
+        separator=separator,
+        token_bytes=sizes,
+        definition=definition,
+        _model=model,
+    )
+    encoder.encode([PROBE])
+    return encoder
+
+
+def _n_bytes(piece: str, is_byte_level: bool) -> int:
+    """Bytes behind a piece: a byte-level piece has one character a byte; else `<0x0A>` is a byte and `▁` a blank."""
+    if is_byte_level:
+        return len(piece)
+    if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):
+        return 1
+    return len(piece.replace("\u2581", " ").encode())
+
+
+def _tokenizers() -> Any:
+    try:
+        import tokenizers
+    except ModuleNotFoundError:
+        raise MissingExtra("tokenizers", "corpus") from None
+    return tokenizers

@@ -1,0 +1,1 @@
+"""The answer: a schedule with its rivals, comparisons, verdict and evidence."""

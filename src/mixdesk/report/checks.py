@@ -1,0 +1,189 @@
+"""Is it real? Six questions, always in this order; each ticks only what was measured and says with which number.
+
+They explain the verdict and never make it: that is done once, in `recipe/compose.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixdesk.core.objective import Comparison
+from mixdesk.core.recipe import Recipe
+from mixdesk.core.scale import Scale
+from mixdesk.core.space import Space
+from mixdesk.core.trial import StudyView
+from mixdesk.report import figures, words
+from mixdesk.report.figures import Answer
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One question: `mark` good / warn / bad / wait (not measured), `title`, `detail` in numbers, `href` its panel."""
+
+    mark: str
+    title: str
+    detail: str
+    href: str
+
+
+def checks(view: StudyView, answer: Answer) -> tuple[Check, ...]:
+    """The six checks: noise, confirmation, law, region, repeats and limits, scale."""
+    recipe = answer.recipe
+    return (
+        _noise(view, recipe),
+        _confirmed(view, recipe),
+        _law(answer),
+        _region(view, recipe),
+        _limits(view, recipe),
+        _scale(view, recipe),
+    )
+
+
+def _noise(view: StudyView, recipe: Recipe) -> Check:
+    noise, rival = figures.objective_noise(view, recipe.objective), figures.reference(view).name
+    first = view.rungs[0].label
+    at_proxy = [c for c in recipe.comparisons if c.rival == rival and c.metric == "objective" and c.rung == first]
+    found = at_proxy[-1] if at_proxy else recipe.against(rival)
+    if noise is None or found is None:
+        return Check(
+            mark="wait",
+            title="Noise is not measured",
+            detail="no mixtures share the same repeats, so a difference has nothing to be held against",
+            href="#signal",
+        )
+    runs = f"{noise.n_mixtures} × {noise.n_replicates} runs"
+    times = abs(found.difference) / noise.within if noise.within > 0.0 else float("inf")
+    detail = (
+        f"{words.difference(found.difference)} against {rival} is {words.factor(times)} times the spread between "
+        f"repeats ({words.value(noise.within)}, {runs})"
+    )
+    if found.verdict == "better":
+        return Check(mark="good", title="Larger than the noise", detail=detail, href="#signal")
+    whole = words.interval(found.low, found.high)
+    title = "Worse than " + rival if found.verdict == "worse" else "Not larger than the noise"
+    detail = f"{words.difference(found.difference)} against {rival}, interval {whole}; repeats differ by "
+    return Check(mark="bad", title=title, detail=detail + f"{words.value(noise.within)} ({runs})", href="#signal")
+
+
+def _confirmed(view: StudyView, recipe: Recipe) -> Check:
+    found = figures.paired(view, recipe)
+    href = "#confirm"
+    if not found:
+        return Check(
+            mark="wait",
+            title="Not confirmed",
+            detail="no fresh trial has trained the recipe beside its rivals",
+            href=href,
+        )
+    pair = next((p for p in found if p.rival == figures.reference(view).name), found[0])
+    n_won = sum(difference < 0.0 for _, difference in pair.differences)
+    n = max(pair.trained.n_pairs, len(pair.differences))
+    detail = f"{n_won} of {n} fresh pairs beat {pair.rival} at {pair.trained.rung}: {_span(pair.trained)}"
+    if n < 5:
+        detail += "; fewer than five pairs are indicative only"
+    if recipe.verdict.state == "contradicted":
+        return Check(mark="bad", title="Contradicted by fresh trials", detail=detail, href=href)
+    if pair.trained.verdict == "better":
+        return Check(mark="good" if n >= 5 else "warn", title="Confirmed by fresh trials", detail=detail, href=href)
+    mark = "bad" if pair.trained.verdict == "worse" else "warn"
+    return Check(mark=mark, title="Fresh trials see no gain", detail=detail, href=href)
+
+
+def _span(found: Comparison) -> str:
+    level = f"{100 * found.level:.0f}{words.THIN}%"
+    return f"{words.difference(found.difference)}, {level} {words.interval(found.low, found.high)}"
+
+
+def _law(answer: Answer) -> Check:
+    score, href = figures.score_of(answer), "#predict"
+    if score is None:
+        return Check(mark="wait", title="The law is not tested", detail="no out-of-fold scores were made", href=href)
+    if score.spearman is None:
+        detail = f"out of fold it gives no ranking of {score.n} mixtures"
+        return Check(mark="bad", title="The law does not predict", detail=detail, href=href)
+    detail = f"rank correlation {score.spearman:.2f}"
+    if score.low is not None and score.high is not None:
+        detail += f" ({score.low:.2f} to {score.high:.2f})"
+    if score.rmse is not None:
+        detail += f", error {words.value(score.rmse)}"
+    detail = detail.replace("-", words.MINUS) + f", n = {score.n} mixtures, out of fold"
+    if score.low is None:
+        return Check(mark="warn", title="The law ranks unseen trials", detail=detail + "; no interval", href=href)
+    if score.low > 0.0:
+        return Check(mark="good", title="The law predicts unseen trials", detail=detail, href=href)
+    return Check(mark="bad", title="The law does not predict", detail=detail, href=href)
+
+
+def _region(view: StudyView, recipe: Recipe) -> Check:
+    mark, title = {
+        "inside": ("good", "Inside the sampled region"),
+        "edge": ("warn", "At the edge of the trials"),
+        "outside": ("bad", "Outside the trials"),
+    }[recipe.region]
+    n = len({trial.spec.mixture for trial in view.at() if trial.final})
+    hull = "inside" if recipe.is_in_hull else "outside"
+    detail = f"leverage {recipe.leverage:.2f} of the farthest of {n} mixtures; {hull} their convex hull"
+    return Check(mark=mark, title=title, detail=detail, href="#explore")
+
+
+def _limits(view: StudyView, recipe: Recipe) -> Check:
+    limits, epochs = view.constraints, recipe.epochs
+    most = max(epochs, key=lambda pair: pair[1], default=None)
+    repeats = "" if most is None else f"most repeated: {words.middle(most[0])}, {most[1]:.1f} epochs"
+    has_bounds = bool(limits.lower or limits.upper or limits.max_epochs is not None)
+    if not has_bounds:
+        if most is None:
+            detail = "token counts are unknown, so nobody knows how often text repeats; no limit is set"
+            return Check(mark="wait", title="Repeats are not known", detail=detail, href="#table")
+        return Check(mark="wait", title="No limit is set", detail=repeats, href="#table")
+    space = Space.build(limits, view.domains, view.corpus, recipe.plan.scale)
+    is_allowed = bool(space.contains(np.array(recipe.mixture.over(view.domains)))[0])
+    if limits.max_epochs is not None:
+        repeats += f", limit {limits.max_epochs:g}"
+    if recipe.binding:
+        repeats += (
+            ("; " if repeats else "")
+            + f"{len(recipe.binding)} at the limit: "
+            + ", ".join(words.middle(name, 40) for name in recipe.binding[:2])
+        )
+    if not is_allowed:
+        return Check(mark="bad", title="A limit is passed", detail=repeats or "see the table", href="#table")
+    detail = repeats or "every bound of the study holds"
+    return Check(mark="good", title="Repeats and limits stay within bounds", detail=detail, href="#table")
+
+
+def _scale(view: StudyView, recipe: Recipe) -> Check:
+    href = "#curves"
+    trained = figures.paired(view, recipe)
+    rung = figures.rung_of(view, trained[0].trained.rung if trained else view.rungs[0].label)
+    measured, plan = rung.scale if rung is not None else Scale(), recipe.plan.scale
+    if measured == Scale() or plan == Scale():
+        detail = "the sizes of the runs are not known, so nothing is said about a larger one"
+        return Check(mark="wait", title="Scale is not known", detail=detail, href=href)
+    where = f"{rung.label} ({size(measured)})" if rung is not None else size(measured)
+    if measured == plan and trained:
+        return Check(
+            mark="good", title="Tested at the target's size", detail=f"fresh trials at {where}: no leap", href=href
+        )
+    ratios = [
+        f"{words.factor(big / small)} × the {noun}"
+        for noun, big, small in (
+            ("parameters", plan.n_params, measured.n_params),
+            ("tokens", plan.n_tokens, measured.n_tokens),
+        )
+        if big and small and big != small
+    ]
+    how = "tested" if trained else "measured"
+    if not ratios:
+        detail = f"the law was measured at {where}, which is the size of the plan"
+        return Check(mark="good", title="Measured at the target's size", detail=detail, href=href)
+    detail = f"{how} at {where}; the plan has {' and '.join(ratios)}"
+    return Check(mark="warn", title="Scale is a leap", detail=detail, href=href)
+
+
+def size(scale: Scale) -> str:
+    """A run's size in words: `200 k parameters × 1.00 M tokens`."""
+    parts = [(scale.n_params, "parameters"), (scale.n_tokens, "tokens")]
+    return " × ".join(f"{words.amount(n)} {noun}" for n, noun in parts if n) or "size unknown"

@@ -1,0 +1,144 @@
+"""Assembles the page: one self-contained HTML text, with everything that must stand without scripts written here.
+
+`page/template.html` holds the frame, `desk.css` the look, `desk.js` the faders and figures. Data enters once as JSON
+with `<` escaped; names enter through `markup.text` or, in the browser, through `textContent`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+import plotly.offline
+
+from mixdesk.core.trial import StudyView
+from mixdesk.report import decide, doubt, figures, words
+from mixdesk.report.colours import Colour, palette
+from mixdesk.report.figures import Answer
+from mixdesk.report.markup import name, text
+
+PAGE = Path(__file__).parent / "page"
+# Significant digits of the trials' columns in the page: far below any noise, and a third of the bytes.
+DIGITS = 9
+
+__all__ = ["Answer", "render"]
+
+
+def render(view: StudyView, answers: tuple[Answer, ...]) -> str:
+    """The desk of a study as one HTML text: no network, no fonts, everything inside.
+
+    Args:
+        view: the study as it stands.
+        answers: one per question asked of the trials; the first is the headline. Empty while the study runs.
+    """
+    lead = figures.lead_of(view, answers[0].recipe if answers else None).mixture
+    evidence, specs = doubt.section(view, answers)
+    parts = {
+        "title": text(view.name),
+        "css": (PAGE / "desk.css").read_text(encoding="utf-8"),
+        "hues": _hues(palette(view, lead)),
+        "study": _study_line(view),
+        "decide": decide.section(view, answers),
+        "explore": _explore(answers),
+        "doubt": evidence,
+        "raw": doubt.raw(view, answers),
+        "data": _json({"console": console(view, answers[0]) if answers else None, "trials": trials(view), "specs": specs}),
+        "js": (PAGE / "desk.js").read_text(encoding="utf-8"),
+        "plotly": plotly.offline.get_plotlyjs() if specs else "",
+    }
+    template = (PAGE / "template.html").read_text(encoding="utf-8")
+    # One pass: what a name says is never read as a place again.
+    return re.sub(r"<!--(\w+)-->", lambda found: parts[found[1]], template)
+
+
+def _json(data: Any) -> str:
+    """JSON that cannot leave its script element."""
+    return json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _hues(colours: tuple[Colour, ...]) -> str:
+    light = "".join(f"--d{i}:{c.light};--t{i}:{c.light_text};" for i, c in enumerate(colours))
+    dark = "".join(f"--d{i}:{c.dark};--t{i}:{c.dark_text};" for i, c in enumerate(colours))
+    return f":root{{{light}}}:root[data-theme=dark],.console{{{dark}}}"
+
+
+def _study_line(view: StudyView) -> str:
+    n = sum(trial.state in ("done", "diverged") for trial in view.trials)
+    return f"study <b>{name(view.name, 32)}</b>, {words.plural(n, 'trial')}, {words.plural(len(view.domains), 'domain')}"
+
+
+def _explore(answers: tuple[Answer, ...]) -> str:
+    if not answers:
+        return '<p class="none card">The faders need a fitted law. They come with the first recipe.</p>'
+    return (
+        '<noscript><p class="none card">The faders need scripts. Everything else on this page stands without.</p>'
+        '</noscript><div class="console" id="console" hidden></div>'
+    )
+
+
+def console(view: StudyView, answer: Answer) -> dict[str, Any]:
+    """What the faders need: the law, the objective, the presets, the region of the trials and the epochs."""
+    recipe, domains = answer.recipe, view.domains
+    bands = figures.bands(view, figures.lead_of(view, recipe).mixture, by_family=False)
+    weights = recipe.objective.weights(view.metrics)
+    where = figures.region(view)
+    unique = {d.name: d.n_tokens for d in view.corpus.domains} if view.corpus is not None else {}
+    run = recipe.plan.scale.n_tokens
+    level = next((c.level for c in recipe.comparisons if c.basis == "predicted"), 0.9)
+    return {
+        "study": view.name,
+        "unit": figures.unit_of(view, recipe.objective),
+        "rung": view.rungs[0].label,
+        "domains": list(domains),
+        "channels": [{"i": band.members[0], "label": band.label, "family": band.family} for band in bands],
+        "presets": [
+            {"name": one.name, "weights": list(one.mixture.over(domains))} for one in figures.named_mixtures(view, recipe)
+        ],
+        "start": figures.lead_of(view, recipe).name,
+        "reference": figures.reference(view).name,
+        "is_refused": recipe.verdict.name == "too weak",
+        "law": {"name": recipe.provenance.law, **answer.browser},
+        "metrics": [
+            {"name": m.name, "unit": m.unit, "sign": m.sign, "weight": float(w)}
+            for m, w in zip(view.metrics, weights, strict=True)
+        ],
+        "reduce": recipe.objective.reduce,
+        "level": level,
+        "z": NormalDist().inv_cdf((1.0 + level) / 2.0),
+        "region": None
+        if where is None
+        else {
+            "centre": where.centre_d.tolist(),
+            "inverse": where.inverse_dd.tolist(),
+            "inner": where.inner,
+            "limit": where.limit,
+        },
+        "epochs": {
+            "run": run,
+            "unique": [unique.get(domain) for domain in domains],
+            "limit": view.constraints.max_epochs,
+        }
+        if run and unique
+        else None,
+    }
+
+
+def trials(view: StudyView) -> dict[str, Any]:
+    """The trials as columns, for the ticks in the tracks and the CSV."""
+    finals = [trial.final for trial in view.trials]
+    return {
+        "id": [trial.id for trial in view.trials],
+        "run": [trial.spec.external.run if trial.spec.external else "" for trial in view.trials],
+        "state": [trial.state for trial in view.trials],
+        "rung": [trial.rung for trial in view.trials],
+        "replicate": [trial.spec.replicate for trial in view.trials],
+        "domains": list(view.domains),
+        "metrics": [metric.name for metric in view.metrics],
+        "first": view.rungs[0].label,
+        "weights": [[words.rounded(w, DIGITS) for w in t.spec.mixture.over(view.domains)] for t in view.trials],
+        "values": [[words.rounded(final.get(m.name, math.nan), DIGITS) for m in view.metrics] for final in finals],
+    }

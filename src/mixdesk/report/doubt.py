@@ -1,0 +1,241 @@
+"""The evidence as HTML and figures: does the law predict, do intervals hold, curves, fresh trials, the raw numbers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from mixdesk.core.recipe import RIVALS, Recipe
+from mixdesk.core.trial import StudyView, Trial
+from mixdesk.report import figures, panels, words
+from mixdesk.report.figures import Answer
+from mixdesk.report.markup import card, name, pairs, sign, table, text
+
+# Rows of the trials' table: more belong into a spreadsheet, and the CSV has all of them.
+MOST_ROWS = 400
+
+Specs = dict[str, dict[str, Any]]
+
+
+def section(view: StudyView, answers: tuple[Answer, ...]) -> tuple[str, Specs]:
+    """The cards of the evidence, and the Plotly specification of each figure by its element's id."""
+    specs: Specs = {}
+    cards = []
+    if answers:
+        first = answers[0]
+        beside = _league(view, first) + _signal(view, first.recipe)
+        cards += [_predict(view, first, specs), f'<div class="c5 stack">{beside}</div>']
+        cards += [_curves(view, first.recipe, specs), _confirm(view, first.recipe, specs)]
+    else:
+        cards += [_curves(view, None, specs), _signal(view, None)]
+    return f'<div class="grid">{"".join(cards)}</div>', specs
+
+
+def _figure(id_: str, spec: dict[str, Any], specs: Specs, height: int) -> str:
+    specs[id_] = spec
+    return (
+        f'<div class="fig" id="{id_}" role="img" aria-label="{text(spec["label"])}" style="min-height:{height}px">'
+        "<noscript>This figure needs scripts.</noscript></div>"
+    )
+
+
+def _predict(view: StudyView, answer: Answer, specs: Specs) -> str:
+    found, unit = figures.fit_points(answer), figures.unit_of(view, answer.recipe.objective)
+    law = answer.recipe.provenance.law
+    title, question = "Does the law predict?", "Each dot is a trial that the law had not seen when it predicted it."
+    if len(found) < 2:
+        need = len(view.domains) + 2
+        return card(title, question, f'<p class="none">No out-of-fold predictions: it takes {need} trials.</p>', span=7)
+    held = figures.coverage(found)
+    said = "This law gives no intervals."
+    if held is not None:
+        said = (
+            f"<b>{held.n_inside} of {held.n}</b> measured values lie inside their 90{words.THIN}% interval; "
+            f"chance allows {held.least} to {held.most}."
+        )
+    noise = figures.objective_noise(view, answer.recipe.objective)
+    if noise is not None:
+        rest = math.sqrt(sum((p.measured - p.mean) ** 2 for p in found) / len(found))
+        one_run = math.hypot(noise.within, noise.between)
+        said += f" Error {words.value(rest)}; two runs of one mixture alone differ by {words.value(one_run)}."
+    body = _figure("fig-predict", panels.predict(found, unit), specs, 340) + f'<p class="after">{said}</p>'
+    n = f"n = {len(found)} trials"
+    foot = (text(unit), n, "out of fold, split by mixture", "bars: 90\u202f% interval of one run", f"law: {name(law)}")
+    return card(title, question, body, foot=foot, span=7, id_="predict")
+
+
+def _league(view: StudyView, answer: Answer) -> str:
+    scores = figures.league(answer)
+    mine = answer.recipe.provenance.law
+    title = "Would another law say otherwise?" if len(scores) > 1 else "The law in numbers"
+    if not scores:
+        return card(title, "", '<p class="none">No law was scored. Run: mixdesk law compare.</p>', span=5, id_="league")
+    question = "Same trials, same folds. Regret is what one loses by training on the mixture a law likes best."
+
+    def number(x: float | None, digits: int = 4) -> str:
+        return words.DASH if x is None or not math.isfinite(x) else f"{x:.{digits}f}".replace("-", words.MINUS)
+
+    head = (("law", ""), ("error", "r"), ("rank", "r"), ("95 %", "r x"), ("coverage", "r x"), ("regret", "r"))
+    rows = [
+        [
+            f"<b>{name(s.law)}</b>" if s.law == mine else name(s.law),
+            number(s.rmse),
+            number(s.spearman, 2),
+            words.DASH if s.low is None or s.high is None else f"{number(s.low, 2)} to {number(s.high, 2)}",
+            words.DASH if s.coverage is None else words.percent(s.coverage),
+            number(s.regret),
+        ]
+        for s in scores
+    ]
+    foot = [text(figures.unit_of(view, answer.recipe.objective)), f"n = {scores[0].n} mixtures, out of fold"]
+    foot.append(f"bold: the law of the recipe, {text(', '.join(answer.recipe.provenance.references) or 'no paper')}")
+    if len(scores) == 1:
+        foot.append("one law was scored: mixdesk law compare adds others")
+    return card(title, question, table(head, rows), foot=tuple(foot), span=5, id_="league")
+
+
+def _curves(view: StudyView, recipe: Recipe | None, specs: Specs) -> str:
+    found = figures.curves(view, recipe)
+    title, question = "How did the runs learn?", "A curve that crosses another late is a reason to train longer."
+    if not found:
+        said = "These runs came with one measurement each, so there are no curves."
+        if not any(trial.final for trial in view.trials):
+            said = "No run has been measured yet."
+        return card(title, question, f'<p class="none">{said}</p>', span=7 if recipe else 12, id_="curves")
+    unit = figures.unit_of(view, recipe.objective if recipe is not None else view.objective)
+    named = [c for c in dict.fromkeys(curve.name for curve in found) if c]
+    key = "".join(f"<span>{sign(one)} {text(one)}</span>" for one in named)
+    n_plain = sum(not curve.name for curve in found)
+    key += f"<span><i class='ln'></i> {words.plural(n_plain, 'other run')}</span>" if n_plain else ""
+    body = f'<p class="keys">{key}</p>' + _figure("fig-curves", panels.learning(found, unit), specs, 330)
+    measured = sum(len(trial.points) > 1 for trial in view.trials)
+    shown = f"{len(found)} of {measured} curves" if len(found) < measured else words.plural(len(found), "curve")
+    foot = (text(unit), shown, "tokens on a log scale", "the start of each curve lies above the frame")
+    return card(title, question, body, foot=foot, span=7 if recipe else 12, id_="curves")
+
+
+def _confirm(view: StudyView, recipe: Recipe, specs: Specs) -> str:
+    found = figures.paired(view, recipe)
+    title, question = "Did fresh trials agree?", "Recipe and rivals trained anew, paired by replicate. Below zero is a gain."
+    if not found:
+        said = "Nothing was confirmed: no fresh trial has trained the recipe beside its rivals."
+        head = '<p class="none">' + said + "</p>"
+        return card(title, question, head + _comparisons(recipe), span=5, id_="confirm", foot=("90\u202f% intervals",))
+    unit = figures.unit_of(view, recipe.objective)
+    height = 70 + 62 * len(found)
+    body = _figure("fig-confirm", panels.confirmation(found, unit), specs, height) + _comparisons(recipe)
+    foot = (
+        text(unit),
+        f"n = {found[0].trained.n_pairs} pairs at {name(found[0].trained.rung)}",
+        "diamond and bar: trained",
+        "grey bar: predicted before",
+        "rings: replicates",
+    )
+    return card(title, question, body, foot=foot, span=5, id_="confirm")
+
+
+def _comparisons(recipe: Recipe) -> str:
+    order = {rival: i for i, rival in enumerate(RIVALS)}
+    found = [c for c in recipe.comparisons if c.metric == "objective"]
+    found.sort(key=lambda c: (order.get(c.rival, len(order)), c.basis == "trained"))
+    rows = [
+        [
+            f"{sign(c.rival)} {text(c.rival)}",
+            f"{c.basis}",
+            words.difference(c.difference),
+            words.interval(c.low, c.high),
+            f"{100 * c.level:.0f}{words.THIN}%",
+        ]
+        for c in found
+    ]
+    head = (("recipe −", ""), ("basis", "x"), ("mean", "r"), ("interval", "r"), ("level", "r x"))
+    return table(head, rows, class_="tight")
+
+
+def _signal(view: StudyView, recipe: Recipe | None) -> str:
+    title, question = "Is there anything to find?", "Spread over mixtures against the spread between repeats of one mixture."
+    objective = recipe.objective if recipe is not None else view.objective
+    whole = figures.objective_noise(view, objective)
+    found = (() if whole is None else (whole,)) + view.noise()
+    if not found:
+        said = "Not measured: it takes at least two mixtures trained with the same two or more replicates."
+        return card(title, question, f'<p class="none">{said}</p>', span=12, id_="signal")
+    rows = [
+        [
+            f"<b>{name(n.metric, 40)}</b>" if n is whole else name(n.metric, 40),
+            words.value(n.spread),
+            words.value(n.within),
+            words.value(n.between),
+            "∞" if math.isinf(n.ratio) else words.factor(n.ratio),
+        ]
+        for n in found
+    ]
+    head = (("metric", ""), ("over mixtures", "r"), ("repeats, within", "r"), ("between replicates", "r x"), ("ratio", "r"))
+    foot = (
+        "standard deviations in the metric's unit",
+        f"n = {found[0].n_mixtures} × {found[0].n_replicates} runs at {name(view.rungs[0].label)}",
+        "ratio: over mixtures ÷ within",
+    )
+    return card(title, question, table(head, rows), foot=foot, span=12, id_="signal")
+
+
+def raw(view: StudyView, answers: tuple[Answer, ...]) -> str:
+    """The trials' table and the provenance list."""
+    recipe = answers[0].recipe if answers else None
+    return f'<div class="grid">{_trials(view, recipe)}{_provenance(view, recipe)}</div>'
+
+
+def _trials(view: StudyView, recipe: Recipe | None) -> str:
+    objective = recipe.objective if recipe is not None else view.objective
+    bands = figures.shown_bands(view, figures.lead_of(view, recipe).mixture)
+    head = ["trial", "state", "rung", "rep.", "objective", *(b.label for b in bands), *(m.name for m in view.metrics)]
+    top = "".join(
+        f'<th scope="col" class="{"" if i in (0, 1, 2) else "r"}"><button type="button">{name(one, 16)}</button></th>'
+        for i, one in enumerate(head)
+    )
+    body = "".join(_trial(view, trial, figures.measured(view, objective, trial.final), bands) for trial in view.trials[:MOST_ROWS])
+    tools = (
+        '<p class="acts"><button type="button" class="tbtn" id="csv" hidden>Download CSV</button>'
+        '<button type="button" class="tbtn" id="more" hidden></button></p>'
+    )
+    inner = f'<table id="raw"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'
+    wrapped = f'<div class="tablewrap" tabindex="0" role="region" aria-label="trials">{inner}</div>'
+    shown = words.plural(len(view.trials), "trial")
+    if len(view.trials) > MOST_ROWS:
+        shown = f"first {MOST_ROWS} of {shown}; the CSV has all"
+    foot = ("weights in per cent of training tokens", "metrics in their own units", shown)
+    if not view.trials:
+        wrapped, tools = '<p class="none">No trial was asked yet.</p>', ""
+    return card("Trials", "The raw numbers. Press a head to sort by it.", tools + wrapped, foot=foot, span=9, id_="trials")
+
+
+def _trial(view: StudyView, trial: Trial, value: float, bands: tuple[figures.Band, ...]) -> str:
+    weights, final = trial.spec.mixture.over(view.domains), trial.final
+    run = trial.spec.external.run if trial.spec.external else trial.id
+    cells = [(name(run, 18), run), (trial.state, trial.state), (name(trial.rung, 16), trial.rung)]
+    numbers = [(str(trial.spec.replicate), float(trial.spec.replicate)), (words.value(value), value)]
+    numbers += [(f"{100 * band.share(weights):.1f}", band.share(weights)) for band in bands]
+    numbers += [(words.value(final.get(m.name)), final.get(m.name, math.nan)) for m in view.metrics]
+    left = "".join(f'<td data-v="{text(key)}">{shown}</td>' for shown, key in cells)
+    right = "".join(f'<td class="r" data-n="{"" if x != x else f"{x:.9g}"}">{shown}</td>' for shown, x in numbers)
+    return f'<tr data-t="{text(trial.id)}">{left}{right}</tr>'
+
+
+def _provenance(view: StudyView, recipe: Recipe | None) -> str:
+    rows = [("study", name(view.name, 40)), ("seed", str(view.seed))]
+    if view.record_sha256:
+        rows.append(("record sha256", f"<code>{text(view.record_sha256[:16])}…</code>"))
+    if view.corpus is not None:
+        rows.append(("corpus fingerprint", f"<code>{view.corpus.fingerprint[:16]}…</code>"))
+    counts = {state: sum(t.state == state for t in view.trials) for state in ("done", "diverged", "failed", "running")}
+    rows.append(("trials", ", ".join(f"{n} {state}" for state, n in counts.items() if n) or "none"))
+    rows += [
+        (f"rung {name(rung.label, 18)}", "size not told" if not rung.scale.n_tokens and not rung.scale.n_params else
+         f"{words.amount(rung.scale.n_params)} × {words.amount(rung.scale.n_tokens)} tokens")
+        for rung in view.rungs
+    ]  # fmt: skip
+    if recipe is not None:
+        p = recipe.provenance
+        rows += [("law", name(p.law)), ("strategy", name(p.strategy)), ("papers", text(", ".join(p.references) or "none"))]
+        rows.append(("mixdesk", text(p.version)))
+    return card("Provenance", "Enough to make these numbers again.", pairs(rows), span=3, id_="provenance")

@@ -1,0 +1,430 @@
+"""What each panel shows, as small frozen tuples of numbers taken from core types; nothing here draws or decides.
+
+Axis letters as in `core/observations.py`: n trials, d domains, m metrics.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mixdesk.core.mixture import Mixture, group_of
+from mixdesk.core.objective import Comparison, LeagueRow, Objective, OutOfFold
+from mixdesk.core.observations import Metric, Noise, Observations
+from mixdesk.core.recipe import BEST_SEEN, NATURAL, RIVALS, UNIFORM, Recipe, Rival
+from mixdesk.core.region import Region
+from mixdesk.core.scale import Rung
+from mixdesk.core.trial import StudyView, Trial
+
+RECIPE = "recipe"
+OBJECTIVE = "objective"
+# More pieces than this cannot be told apart in a strip 800 pixels wide: families take their place.
+MOST_BANDS = 24
+# Curves drawn at most: beyond it the grey ones merge into a wash and the page grows.
+MOST_CURVES = 120
+# Two mixtures this close are the same run: weights travel through JSON bit for bit, solvers' dust does not matter.
+SAME = 1e-9
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Answer:
+    """One question's answer with its evidence: the `recipe`, the fitted law as `browser` data, its out-of-fold `rows`
+    and the `scores` of every law that was compared.
+    """
+
+    recipe: Recipe
+    browser: dict[str, Any]
+    rows: tuple[OutOfFold, ...]
+    scores: tuple[LeagueRow, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Band:
+    """A piece of a strip: a domain, or a family where there are more than 24 domains.
+
+    `members` are positions on axis d; `hue` is the position whose colour it takes; `label` the name within `family`.
+    """
+
+    name: str
+    label: str
+    family: str
+    members: tuple[int, ...]
+    hue: int
+
+    def share(self, weights: tuple[float, ...]) -> float:
+        """Sum of the members' weights."""
+        return math.fsum(weights[i] for i in self.members)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StripRow:
+    """One mixture beside the others: weights (d,), and recipe − rival where the row is a rival that was compared."""
+
+    name: str
+    weights: tuple[float, ...]
+    is_lead: bool
+    comparison: Comparison | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DomainRow:
+    """One line of the recipe's table; None where the study does not know."""
+
+    domain: str
+    hue: int
+    weight: float
+    reference: float
+    spread: float | None
+    n_tokens: float | None
+    epochs: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitPoint:
+    """A trial the law had not seen: what it said, with the 90 % interval of one run, and what was measured."""
+
+    trial: str
+    measured: float
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Coverage:
+    """How many of n intervals held what was measured, and the range that chance allows (95 %) at level 0.9."""
+
+    n_inside: int
+    n: int
+    least: int
+    most: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Score:
+    """One law's out-of-fold figures on the objective; None where it was not scored so."""
+
+    law: str
+    n: int
+    rmse: float | None
+    spearman: float | None
+    low: float | None
+    high: float | None
+    regret: float | None
+    coverage: float | None
+    width: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Curve:
+    """Objective over trained tokens of one trial; `name` is recipe or a rival's at a later rung, else empty."""
+
+    trial: str
+    name: str
+    rung: str
+    replicate: int
+    n_tokens: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Paired:
+    """Recipe − rival at the rung of the fresh trials: the comparison, the law's before it, one difference per
+    replicate as (replicate, difference).
+    """
+
+    rival: str
+    trained: Comparison
+    predicted: Comparison | None
+    differences: tuple[tuple[int, float], ...]
+
+
+def measured(view: StudyView, objective: Objective, metrics: dict[str, float]) -> float:
+    """The objective of one point's metrics; NaN where one that it needs is missing."""
+    row = np.array([metrics.get(metric.name, math.nan) for metric in view.metrics])
+    return float(objective.value(row, view.metrics))
+
+
+def unit_of(view: StudyView, objective: Objective) -> str:
+    """The unit of the objective; `mixed units` where its metrics do not agree."""
+    weights = objective.weights(view.metrics)
+    units = {metric.unit for metric, weight in zip(view.metrics, weights, strict=True) if weight > 0.0}
+    return units.pop() if len(units) == 1 else "mixed units"
+
+
+def leading(view: StudyView, objective: Objective) -> Rival | None:
+    """The proxy mixture with the lowest mean objective so far; None before the first answer."""
+    sums: dict[Mixture, list[float]] = {}
+    for trial in view.at():
+        found = measured(view, objective, trial.final)
+        if math.isfinite(found):
+            sums.setdefault(trial.spec.mixture, []).append(found)
+    best = min(sums, key=lambda mixture: math.fsum(sums[mixture]) / len(sums[mixture]), default=None)
+    return None if best is None else Rival(name=BEST_SEEN, mixture=best)
+
+
+def rivals(view: StudyView, recipe: Recipe | None) -> tuple[Rival, ...]:
+    """The recipe's rivals in the order shown; without a recipe, those the study already has."""
+    if recipe is not None:
+        return tuple(sorted(recipe.rivals, key=lambda r: RIVALS.index(r.name) if r.name in RIVALS else len(RIVALS)))
+    best = leading(view, view.objective)
+    natural = (Rival(name=NATURAL, mixture=view.natural),) if view.natural else ()
+    uniform = Rival(name=UNIFORM, mixture=Mixture.uniform(view.domains))
+    return ((best,) if best else ()) + natural + (uniform,)
+
+
+def reference(view: StudyView) -> Rival:
+    """What gains are told against: natural where token counts are known, else uniform."""
+    if view.natural is not None:
+        return Rival(name=NATURAL, mixture=view.natural)
+    return Rival(name=UNIFORM, mixture=Mixture.uniform(view.domains))
+
+
+def headline(view: StudyView, recipe: Recipe) -> Comparison | None:
+    """The difference the page opens with: to the mixture recommended instead, else to natural, else to uniform."""
+    instead = recipe.against(recipe.verdict.recommended) if recipe.verdict.name == "no different" else None
+    return instead or recipe.against(reference(view).name) or recipe.against(UNIFORM)
+
+
+def bands(view: StudyView, lead: Mixture, *, by_family: bool) -> tuple[Band, ...]:
+    """Pieces of the strips, families by the reference's weight, domains by the lead's weight within their family."""
+    lead_d, base_d = lead.over(view.domains), reference(view).mixture.over(view.domains)
+    families: dict[str, list[int]] = {}
+    for i, name in enumerate(view.domains):
+        families.setdefault(group_of(name), []).append(i)
+    order = sorted(families, key=lambda family: -math.fsum(base_d[i] for i in families[family]))
+    out = []
+    for family in order:
+        members = sorted(families[family], key=lambda i: (-lead_d[i], view.domains[i]))
+        if by_family:
+            out.append(Band(name=family, label=family, family=family, members=tuple(members), hue=members[0]))
+            continue
+        for i in members:
+            label = view.domains[i].removeprefix(family + "/") or view.domains[i]
+            out.append(Band(name=view.domains[i], label=label, family=family, members=(i,), hue=i))
+    return tuple(out)
+
+
+def shown_bands(view: StudyView, lead: Mixture) -> tuple[Band, ...]:
+    """Domains, or families where there are more than 24 domains and fewer families than domains."""
+    n_families = len({group_of(name) for name in view.domains})
+    return bands(view, lead, by_family=len(view.domains) > MOST_BANDS and n_families < len(view.domains))
+
+
+def lead_of(view: StudyView, recipe: Recipe | None) -> Rival:
+    """The mixture the page advises: the recipe, the rival recommended in its place, or the reference."""
+    if recipe is not None:
+        if recipe.verdict.recommended == RECIPE:
+            return Rival(name=RECIPE, mixture=recipe.mixture)
+        named = [rival for rival in recipe.rivals if rival.name == recipe.verdict.recommended]
+        return named[0] if named else reference(view)
+    return reference(view)
+
+
+def strips(view: StudyView, recipe: Recipe | None) -> tuple[StripRow, ...]:
+    """The advised mixture first, then the others. A recipe refused for weak evidence is not among them."""
+    lead = lead_of(view, recipe)
+    rows = list(rivals(view, recipe))
+    if recipe is not None and recipe.verdict.name != "too weak":
+        rows.insert(0, Rival(name=RECIPE, mixture=recipe.mixture))
+    rows.sort(key=lambda rival: rival.name != lead.name)
+    return tuple(
+        StripRow(
+            name=rival.name,
+            weights=rival.mixture.over(view.domains),
+            is_lead=rival.name == lead.name,
+            comparison=recipe.against(rival.name) if recipe is not None and rival.name != RECIPE else None,
+        )
+        for rival in rows
+    )
+
+
+def domain_rows(view: StudyView, recipe: Recipe) -> tuple[DomainRow, ...]:
+    """The recipe per domain, heaviest first."""
+    weights, base = recipe.mixture.over(view.domains), reference(view).mixture.over(view.domains)
+    spread, epochs, run = dict(recipe.spread), dict(recipe.epochs), recipe.plan.scale.n_tokens
+    rows = [
+        DomainRow(
+            domain=name,
+            hue=i,
+            weight=weights[i],
+            reference=base[i],
+            spread=spread.get(name),
+            n_tokens=None if run is None else weights[i] * run,
+            epochs=epochs.get(name),
+        )
+        for i, name in enumerate(view.domains)
+    ]
+    return tuple(sorted(rows, key=lambda row: (-row.weight, row.domain)))
+
+
+def objective_noise(view: StudyView, objective: Objective) -> Noise | None:
+    """Noise of the objective at the first rung, from the crossed block; None where there is no such block."""
+    if not any(trial.final for trial in view.at()):
+        return None
+    obs = view.observations()
+    values = objective.value(obs.Y_nm, obs.metrics)
+    alone = Observations(
+        trials=obs.trials,
+        domains=obs.domains,
+        W_nsd=obs.W_nsd,
+        until_ns=obs.until_ns,
+        Y_nm=np.asarray(values)[:, None],
+        metrics=(Metric(name=OBJECTIVE, unit=unit_of(view, objective)),),
+        group_n=obs.group_n,
+        replicate_n=obs.replicate_n,
+        source_n=obs.source_n,
+    )
+    found = alone.noise()
+    return found[0] if found and np.isfinite(found[0].within) else None
+
+
+def fit_points(answer: Answer, metric: str = OBJECTIVE) -> tuple[FitPoint, ...]:
+    """Out-of-fold predictions of one metric beside what was measured."""
+    return tuple(
+        FitPoint(trial=row.trial, measured=row.measured, mean=row.mean, low=row.low, high=row.high)
+        for row in answer.rows
+        if row.metric == metric and math.isfinite(row.measured) and math.isfinite(row.mean)
+    )
+
+
+def coverage(found: tuple[FitPoint, ...], level: float = 0.9) -> Coverage | None:
+    """How many intervals held; None where the law gives none. `least`, `most` are binomial 2.5 % and 97.5 % points."""
+    known = [p for p in found if math.isfinite(p.low) and math.isfinite(p.high)]
+    if not known:
+        return None
+    n = len(known)
+    log_pmf = [
+        math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+        + k * math.log(level) + (n - k) * math.log1p(-level)
+        for k in range(n + 1)
+    ]  # fmt: skip
+    cdf = np.cumsum(np.exp(log_pmf))
+    return Coverage(
+        n_inside=sum(p.low <= p.measured <= p.high for p in known),
+        n=n,
+        least=int(np.searchsorted(cdf, 0.025)),
+        most=int(np.searchsorted(cdf, 0.975)),
+    )
+
+
+def league(answer: Answer) -> tuple[Score, ...]:
+    """Each law's scores on the objective, smallest regret first, then smallest error."""
+    laws: dict[str, dict[str, LeagueRow]] = {}
+    for row in answer.scores:
+        if row.metric == OBJECTIVE:
+            laws.setdefault(row.law, {})[row.measure] = row
+    out = []
+    for law, found in laws.items():
+        number = {measure: row.value if math.isfinite(row.value) else None for measure, row in found.items()}
+        out.append(
+            Score(
+                law=law,
+                n=max(row.n for row in found.values()),
+                rmse=number.get("rmse"),
+                spearman=number.get("spearman"),
+                low=number.get("spearman:low"),
+                high=number.get("spearman:high"),
+                regret=number.get("regret"),
+                coverage=number.get("coverage"),
+                width=number.get("width"),
+            )
+        )
+    return tuple(sorted(out, key=lambda s: (s.regret is None, s.regret or 0.0, s.rmse is None, s.rmse or 0.0, s.law)))
+
+
+def score_of(answer: Answer) -> Score | None:
+    """The scores of the law that the recipe stands on."""
+    return next((score for score in league(answer) if score.law == answer.recipe.provenance.law), None)
+
+
+def is_same(one: Mixture, other: Mixture, domains: tuple[str, ...]) -> bool:
+    """Whether two mixtures over these domains are one run."""
+    if not set(one.domains) | set(other.domains) <= set(domains):
+        return False
+    return bool(np.max(np.abs(np.array(one.over(domains)) - np.array(other.over(domains)))) < SAME)
+
+
+def named_mixtures(view: StudyView, recipe: Recipe | None) -> tuple[Rival, ...]:
+    """Recipe and rivals by name."""
+    mine = () if recipe is None else (Rival(name=RECIPE, mixture=recipe.mixture),)
+    return mine + rivals(view, recipe)
+
+
+def curves(view: StudyView, recipe: Recipe | None) -> tuple[Curve, ...]:
+    """Learning curves of all trials with at least two measured points; later rungs named by their mixture.
+
+    Of more than 120 proxy curves an even sample in the order asked is kept; named ones always.
+    """
+    objective = recipe.objective if recipe is not None else view.objective
+    known, first = named_mixtures(view, recipe), view.rungs[0].label
+    named, plain = [], []
+    for trial in view.trials:
+        line = [(p.n_tokens, measured(view, objective, dict(p.metrics))) for p in trial.points]
+        line = [(n, y) for n, y in line if n > 0 and math.isfinite(y)]
+        if len(line) < 2:
+            continue
+        same = (r.name for r in known if trial.rung != first and is_same(r.mixture, trial.spec.mixture, view.domains))
+        curve = Curve(
+            trial=trial.id,
+            name=next(same, ""),
+            rung=trial.rung,
+            replicate=trial.spec.replicate,
+            n_tokens=tuple(n for n, _ in line),
+            values=tuple(y for _, y in line),
+        )
+        (named if curve.name else plain).append(curve)
+    if len(plain) > MOST_CURVES:
+        plain = [plain[int(i)] for i in np.linspace(0, len(plain) - 1, MOST_CURVES)]
+    return tuple(plain + named)
+
+
+def paired(view: StudyView, recipe: Recipe) -> tuple[Paired, ...]:
+    """Trained comparisons on the objective, in the rivals' order, each with its differences per replicate."""
+    out = []
+    for rival in rivals(view, recipe):
+        found = [c for c in recipe.comparisons if c.rival == rival.name and c.metric == OBJECTIVE]
+        trained = [c for c in found if c.basis == "trained"]
+        if not trained:
+            continue
+        mine = _by_replicate(view, recipe, recipe.mixture, trained[-1].rung)
+        theirs = _by_replicate(view, recipe, rival.mixture, trained[-1].rung)
+        out.append(
+            Paired(
+                rival=rival.name,
+                trained=trained[-1],
+                predicted=next((c for c in reversed(found) if c.basis == "predicted"), None),
+                differences=tuple((r, mine[r] - theirs[r]) for r in sorted(mine.keys() & theirs.keys())),
+            )
+        )
+    return tuple(out)
+
+
+def _by_replicate(view: StudyView, recipe: Recipe, mixture: Mixture, rung: str) -> dict[int, float]:
+    out = {}
+    for trial in view.at(rung):
+        found = measured(view, recipe.objective, trial.final)
+        if math.isfinite(found) and is_same(trial.spec.mixture, mixture, view.domains):
+            out[trial.spec.replicate] = found
+    return out
+
+
+def region(view: StudyView) -> Region | None:
+    """Where the proxies are, as `recipe/compose.py` measures it; None before the first answer."""
+    done = [trial for trial in view.at() if trial.final]
+    return Region.of(np.array([trial.spec.mixture.over(view.domains) for trial in done])) if done else None
+
+
+def rung_of(view: StudyView, label: str) -> Rung | None:
+    """The study's rung of that name."""
+    return next((rung for rung in view.rungs if rung.label == label), None)
+
+
+def spent(trials: tuple[Trial, ...]) -> tuple[float | None, float | None]:
+    """FLOPs and worker seconds of the trials that tell them; None where none does."""
+    flops = [trial.flops for trial in trials if trial.flops is not None]
+    seconds = [trial.seconds for trial in trials if trial.seconds is not None]
+    return (math.fsum(flops) if flops else None, math.fsum(seconds) if seconds else None)

@@ -1,0 +1,184 @@
+"""The figures as Plotly specifications: plain JSON that the page draws. Colours are named by role and set by the page.
+
+A trace's `meta` is its role (trial, band, recipe, rival, line); `desk.js` paints roles from the theme's tokens.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from typing import Any
+
+import plotly.graph_objects as go
+
+from mixdesk.report import words
+from mixdesk.report.figures import RECIPE, Curve, FitPoint, Paired
+
+SYMBOLS = {RECIPE: "diamond", "best seen": "triangle-up-open", "natural": "circle-open", "uniform": "square-open"}
+DASHES = {RECIPE: "solid", "best seen": "dashdot", "natural": "dash", "uniform": "dot"}
+FEW = 1000
+
+
+def _spec(figure: go.Figure, label: str) -> dict[str, Any]:
+    """The figure as JSON data with a sentence for those who cannot see it."""
+    data: dict[str, Any] = json.loads(figure.to_json(engine="json"))
+    data["layout"].pop("template", None)
+    return {"data": data["data"], "layout": data["layout"], "label": label}
+
+
+def _layout(x: str, y: str, **more: Any) -> go.Layout:
+    return go.Layout(
+        xaxis={"title": {"text": html.escape(x), "standoff": 8}, "zeroline": False, **more.pop("xaxis", {})},
+        yaxis={"title": {"text": html.escape(y), "standoff": 6}, "zeroline": False, **more.pop("yaxis", {})},
+        margin={"l": 62, "r": 14, "t": 10, "b": 46},
+        showlegend=False,
+        hovermode="closest",
+        **more,
+    )
+
+
+def _six(values: list[float]) -> list[float | None]:
+    return [words.rounded(value, 7) for value in values]
+
+
+def predict(points: tuple[FitPoint, ...], unit: str) -> dict[str, Any]:
+    """Measured against predicted without seeing the trial; bars are the law's 90 % interval of one run."""
+    means, values = [p.mean for p in points], [p.measured for p in points]
+    low, high = min(means + values), max(means + values)
+    pad = 0.06 * (high - low) or 0.01
+    ends = [low - pad, high + pad]
+    scatter = go.Scattergl if len(points) > FEW else go.Scatter
+    bars = [p for p in points if math.isfinite(p.low) and math.isfinite(p.high)]
+    line = go.Scatter(x=ends, y=ends, mode="lines", hoverinfo="skip", meta="line", line={"width": 1.2, "dash": "dot"})
+    spans = go.Scatter(
+        x=_six([v for p in bars for v in (p.low, p.high, math.nan)]),
+        y=_six([v for p in bars for v in (p.measured, p.measured, math.nan)]),
+        mode="lines",
+        hoverinfo="skip",
+        meta="band",
+        line={"width": 3},
+        connectgaps=False,
+    )
+    dots = scatter(
+        x=_six(means),
+        y=_six(values),
+        ids=[p.trial for p in points],
+        customdata=[p.trial for p in points],
+        mode="markers",
+        meta="trial",
+        marker={"size": 8, "opacity": 0.72},
+        hovertemplate="%{customdata}<br>measured %{y:.4f}<br>predicted %{x:.4f}<extra></extra>",
+    )
+    layout = _layout(
+        f"predicted without seeing the trial, {unit}", f"measured, {unit}", xaxis={"range": ends}, yaxis={"range": ends}
+    )
+    return _spec(go.Figure([line, spans, dots], layout), f"{len(points)} trials, measured against predicted")
+
+
+def learning(curves: tuple[Curve, ...], unit: str) -> dict[str, Any]:
+    """Objective over trained tokens. Proxies thin; recipe and rivals at later rungs by line style and sign at the end."""
+    ends = [curve.values[-1] for curve in curves]
+    low, high = min(ends), max(ends)
+    span = (high - low) or 0.05
+    window = [low - 0.08 * span, high + 0.9 * span]
+    names = [name for name in SYMBOLS if any(curve.name == name for curve in curves)]
+    traces = []
+    for name in ["", *names]:
+        mine = [curve for curve in curves if curve.name == name]
+        if not mine:
+            continue
+        x = [v for curve in mine for v in (*curve.n_tokens, math.nan)]
+        y = [v for curve in mine for v in (*curve.values, math.nan)]
+        text = [f"{curve.trial}, replicate {curve.replicate}" for curve in mine for _ in (*curve.n_tokens, 0)]
+        role = "recipe" if name == RECIPE else "rival" if name else "band"
+        width = 2.2 if name == RECIPE else 1.6 if name else 1.0
+        line = {"width": width, "dash": DASHES.get(name, "solid")}
+        hover = "%{text}<br>%{x:,} tokens: %{y:.4f}<extra>" + (name or "proxy") + "</extra>"
+        traces.append(
+            go.Scatter(x=_six(x), y=_six(y), text=text, mode="lines", meta=role, line=line, hovertemplate=hover)
+        )
+        if name:
+            marker = {"symbol": SYMBOLS[name], "size": 10, "line": {"width": 1.6}}
+            # One sign per mixture, at the mean of its replicates' ends.
+            last_x = [max(c.n_tokens[-1] for c in mine)]
+            last_y = _six([sum(c.values[-1] for c in mine) / len(mine)])
+            sign = {"mode": "markers", "meta": role, "marker": marker, "hoverinfo": "skip"}
+            traces.append(go.Scatter(x=last_x, y=last_y, **sign))
+    starts = [
+        next((n for n, y in zip(curve.n_tokens, curve.values, strict=True) if y <= window[1]), curve.n_tokens[-1])
+        for curve in curves
+    ]
+    stops = [curve.n_tokens[-1] for curve in curves]
+    layout = _layout(
+        "trained tokens",
+        unit,
+        xaxis={"type": "log", "range": [math.log10(min(starts) * 0.93), math.log10(max(stops) * 1.09)], "dtick": 1},
+        yaxis={"range": window},
+    )
+    layout.xaxis.update(dtick="D1" if max(stops) / min(starts) > 300 else "D2", tickformat="~s")
+    return _spec(
+        go.Figure(traces, layout), f"learning curves of {len(curves)} trials; {', '.join(names) or 'proxies only'}"
+    )
+
+
+def confirmation(pairs: tuple[Paired, ...], unit: str) -> dict[str, Any]:
+    """Per rival: the law's interval above, the fresh trials' interval and each replicate's difference below."""
+    traces = []
+    names = [html.escape(pair.rival) for pair in pairs]
+    for i, pair in enumerate(pairs):
+        y = float(len(pairs) - 1 - i)
+        if pair.predicted is not None:
+            traces += _bar(pair.predicted.low, pair.predicted.high, pair.predicted.difference, y + 0.2, "band")
+        traces += _bar(pair.trained.low, pair.trained.high, pair.trained.difference, y - 0.08, "recipe")
+        found = [difference for _, difference in pair.differences]
+        text = [f"replicate {replicate}" for replicate, _ in pair.differences]
+        ring = {"symbol": "circle-open", "size": 7, "line": {"width": 1.4}}
+        hover = "%{text}: %{x:+.4f}<extra>" + pair.rival + "</extra>"
+        traces.append(
+            go.Scatter(
+                x=_six(found),
+                y=[y - 0.3] * len(found),
+                text=text,
+                mode="markers",
+                meta="rival",
+                marker=ring,
+                hovertemplate=hover,
+            )  # fmt: skip
+        )
+    rows = list(range(len(pairs)))
+    layout = _layout(
+        f"recipe − rival, {unit}",
+        "",
+        xaxis={"zeroline": True, "range": _around([c for p in pairs for c in _extent(p)])},
+        yaxis={
+            "tickvals": rows,
+            "ticktext": names[::-1],
+            "range": [-0.6, len(pairs) - 0.45],
+            "showgrid": False,
+            "fixedrange": True,
+        },
+    )
+    layout.margin.l = 78
+    told = "; ".join(f"against {p.rival} {words.difference(p.trained.difference)}" for p in pairs)
+    return _spec(go.Figure(traces, layout), f"paired differences of fresh trials: {told}")
+
+
+def _extent(pair: Paired) -> list[float]:
+    ends = [pair.trained.low, pair.trained.high, *(difference for _, difference in pair.differences)]
+    return ends + ([pair.predicted.low, pair.predicted.high] if pair.predicted is not None else [])
+
+
+def _around(values: list[float]) -> list[float]:
+    low, high = min([0.0, *values]), max([0.0, *values])
+    pad = 0.06 * (high - low) or 0.01
+    return [low - pad, high + pad]
+
+
+def _bar(low: float, high: float, mean: float, y: float, role: str) -> list[go.Scatter]:
+    width = 7 if role == "band" else 3
+    bar = go.Scatter(x=[low, high], y=[y, y], mode="lines", meta=role, line={"width": width}, hoverinfo="skip")
+    marker = {"symbol": "diamond" if role == "recipe" else "line-ns", "size": 11, "line": {"width": 2}}
+    kind = "trained" if role == "recipe" else "predicted"
+    hover = f"{kind} {words.difference(mean)}<br>{words.interval(low, high)}<extra></extra>"
+    return [bar, go.Scatter(x=[mean], y=[y], mode="markers", meta=role, marker=marker, hovertemplate=hover)]

@@ -1,0 +1,7 @@
+"""Strategies: which mixtures to try, and which one to recommend."""
+
+PARTS = {
+    "design": "design:Design",
+    "regmix": "simulate:RegMix",
+    "exact": "exact:Exact",
+}

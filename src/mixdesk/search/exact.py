@@ -1,0 +1,277 @@
+"""Olmix's exact search: the minimum of the predicted objective with a pull to the natural mixture.
+
+    minimise   objective(law(w)) + kl · Σ wᵢ ln(wᵢ / w0ᵢ)
+    subject to Σ w = 1, lower ≤ w ≤ upper (epoch caps included), leverage(w) ≤ leverage of the farthest run
+
+For a law that is a sum of exponentials of linear scores and a mean of metrics that are better lower this is convex.
+Any other law works too: gradients come from the fit where it has them (`gradient`), else from differences, and the
+solver starts from several mixtures. `reduce = "worst"` is solved in epigraph form: minimise z with metric ≤ z.
+
+What we do differently: Olmix solves with cvxpy and stops there. Here SLSQP solves, a linear programme then verifies
+that no direction leads down (the first-order condition), and what cannot be verified is said. The search stays in the
+region of the runs; without that a log-linear law walks to a vertex that nobody tried.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+from scipy.optimize import linprog, minimize
+
+from mixdesk.core import checks
+from mixdesk.core.checks import Pairs, put
+from mixdesk.core.observations import Floats, Inputs
+from mixdesk.core.plan import Proposal, Recommendation
+from mixdesk.core.protocols import LawFit
+from mixdesk.core.trial import StudyView
+from mixdesk.search.design import Design
+from mixdesk.search.simulate import simulate
+from mixdesk.search.terrain import Terrain
+
+# Weights below this count as this in logarithms: a millionth of a run is less than a sequence.
+TAIL = 1e-6
+# A step towards each domain for differences: small beside any weight that matters, large beside rounding.
+STEP = 1e-5
+# Half-width of the box in which the linear programme looks for a way down, and the descent per unit of weight that
+# still passes for none (in units of the objective, times 1 + kl).
+BOX = 1e-2
+FLAT = 1e-4
+# Simulated candidates, and how many of the best serve as starts.
+N_SIMULATED = 2_000
+N_STARTS = 4
+# Mixtures around the optimum and draws of the law that measure how flat it is.
+N_AROUND = 2_000
+N_DRAWS = 64
+
+
+@runtime_checkable
+class HasGradient(Protocol):
+    """A fit that knows the slope of its mean: `gradient(W_qd)` → (q, m, d), domains in the order of `domains`."""
+
+    domains: tuple[str, ...]
+
+    def gradient(self, W_qd: Floats) -> Floats:
+        """Gradient of the mean of each metric at each row, (q, m, d)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exact:
+    """Solve for the best predicted mixture. The first trials are those of `Design`.
+
+    Args:
+        kl: price of one nat of distance from the natural mixture (uniform where that is unknown), in the objective's
+            unit. 0.05 is Olmix's, for a mean of bits per byte; scale it with the metrics.
+    """
+
+    title: ClassVar[str] = "exact minimum with a pull to the natural mixture"
+    reference: ClassVar[str] = "olmix"
+
+    kl: float = 0.05
+
+    def __post_init__(self) -> None:
+        put(self, kl=checks.finite("kl", self.kl, 0.0))
+
+    def ask(self, view: StudyView, n: int) -> list[Proposal]:
+        """The next ≤ n proposals of the default design."""
+        return Design().ask(view, n)
+
+    def recommend(self, view: StudyView, law: LawFit | None) -> Recommendation:
+        """The minimum; `spread` is half the range of the mixtures that the law cannot tell from it.
+
+        Raises:
+            NotEnoughEvidence: no law, or no finished trial.
+            Infeasible: no mixture satisfies the constraints.
+        """
+        terrain = Terrain.of(view, law)
+        rng = np.random.default_rng(view.seed)
+        simulated = simulate(terrain, N_SIMULATED, N_SIMULATED, rng)
+        problem = Problem(terrain, self.kl)
+        best, is_verified = _solve(problem, _starts(terrain, simulated))
+        base = "natural" if view.natural is not None else "uniform"
+        pull = f" with a pull of {self.kl:g} per nat to {base}" if self.kl > 0.0 else ""
+        doubt = "" if is_verified else "; the solver could not verify it: the best of all starts stands in"
+        mixture = terrain.space.mixture(best)
+        return Recommendation(
+            mixture=mixture,
+            spread=_spread(problem, best, simulated, rng),
+            binding=terrain.binding(best),
+            why=f"minimum of the predicted objective{pull}{doubt}{terrain.caveat}",
+        )
+
+
+class Problem:
+    """The function to minimise, at one mixture at a time: value, slope, and the metrics behind `worst`.
+
+    `reference_d` is the natural mixture floored at 1e-12; signs and weights are in the law's order of metrics.
+    """
+
+    def __init__(self, terrain: Terrain, kl: float) -> None:
+        self.terrain = terrain
+        self.kl = kl
+        floored = np.maximum(terrain.natural_d, 1e-12)
+        self.reference_d: Floats = floored / floored.sum()
+        weights = terrain.objective.weights(terrain.metrics)
+        self.used = np.flatnonzero(weights > 0.0)
+        self.sign_m: Floats = np.array([terrain.metrics[j].sign for j in self.used])
+        self.share_m: Floats = weights[self.used] / weights.sum()
+        self.is_worst = terrain.objective.reduce == "worst" and len(self.used) > 1
+
+    def metrics(self, W_qd: Floats) -> Floats:
+        """Signed mean prediction of the objective's metrics, (q, m): lower is better."""
+        signed: Floats = self.terrain.means(W_qd)[:, self.used] * self.sign_m
+        return signed
+
+    def slopes(self, w_d: Floats) -> Floats:
+        """Gradient of each of those metrics along the simplex, (m, d), up to a constant per metric."""
+        law, domains = self.terrain.law, self.terrain.space.domains
+        if isinstance(law, HasGradient):
+            there = [domains.index(name) for name in law.domains]
+            back = [law.domains.index(name) for name in domains]
+            exact: Floats = law.gradient(w_d[None, there])[0][self.used][:, back] * self.sign_m[:, None]
+            return exact
+        towards = w_d + STEP * (np.eye(len(domains)) - w_d)
+        Y_qm = self.metrics(np.vstack([w_d, towards]))
+        rise: Floats = (Y_qm[1:] - Y_qm[0]).T / STEP
+        return rise
+
+    def pull(self, W_qd: Floats) -> Floats:
+        """The priced distance of each row from the reference, (q,)."""
+        nats = W_qd * np.log(np.maximum(W_qd, 1e-300) / self.reference_d)
+        price: Floats = self.kl * nats.sum(axis=1)
+        return price
+
+    def pull_slope(self, w_d: Floats, tail: float = 1e-12) -> Floats:
+        """Its gradient, (d,)."""
+        slope: Floats = self.kl * (np.log(np.maximum(w_d, tail) / self.reference_d) + 1.0)
+        return slope
+
+    def height(self, W_qd: Floats) -> Floats:
+        """What is minimised, for each row, (q,); the worst metric is taken as it is."""
+        signed = self.metrics(W_qd)
+        goal: Floats = signed.max(axis=1) if self.is_worst else signed @ self.share_m
+        return goal + self.pull(W_qd)
+
+
+def _starts(terrain: Terrain, simulated: Floats) -> Floats:
+    """Where the solver begins: best seen, natural, uniform and the best simulated mixtures, all inside, (q, d)."""
+    d = len(terrain.natural_d)
+    rows = [terrain.natural_d, np.full(d, 1.0 / d), *simulated[:N_STARTS]]
+    if terrain.best_d is not None:
+        rows.insert(0, terrain.best_d)
+    return terrain.enter(np.array(rows))
+
+
+def _solve(problem: Problem, starts_qd: Floats) -> tuple[Floats, bool]:
+    """The lowest mixture that any start leads to (or is), and whether the first-order condition holds there."""
+    found = list(starts_qd)
+    for start in starts_qd:
+        found.append(_descend(problem, start))
+    heights = problem.height(np.array(found))
+    best = found[int(np.where(np.isnan(heights), np.inf, heights).argmin())]
+    return best, _descent(problem, best) <= FLAT * (1.0 + problem.kl)
+
+
+def _descend(problem: Problem, start_d: Floats) -> Floats:
+    """SLSQP from one start, moved inside. For `worst` the last variable is z, the bound on every metric."""
+    space, region = problem.terrain.space, problem.terrain.region
+    d, n_more = len(start_d), int(problem.is_worst)
+    unit = 1.0 + problem.kl
+
+    def value(x: Floats) -> float:
+        row = x[None, :d]
+        return float(x[d] + problem.pull(row)[0] if problem.is_worst else problem.height(row)[0]) / unit
+
+    def slope(x: Floats) -> Floats:
+        pull = problem.pull_slope(x[:d])
+        if problem.is_worst:
+            return np.append(pull, 1.0) / unit
+        whole: Floats = (problem.share_m @ problem.slopes(x) + pull) / unit
+        return whole
+
+    limits: list[dict[str, Any]] = [
+        {"type": "eq", "fun": lambda x: x[:d].sum() - 1.0, "jac": lambda x: np.append(np.ones(d), np.zeros(n_more))}
+    ]
+    if region is not None:
+        limits.append(
+            {
+                "type": "ineq",
+                "fun": lambda x: 1.0 - region.leverage(x[:d])[0] / region.limit,
+                "jac": lambda x: np.append(-region.gradient(x[:d]) / region.limit, np.zeros(n_more)),
+            }
+        )
+    if problem.is_worst:
+        limits.append(
+            {
+                "type": "ineq",
+                "fun": lambda x: x[d] - problem.metrics(x[None, :d])[0],
+                "jac": lambda x: np.hstack([-problem.slopes(x[:d]), np.ones((len(problem.used), 1))]),
+            }
+        )
+    x0 = np.append(start_d, problem.metrics(start_d[None])[0].max()) if problem.is_worst else start_d
+    bounds = [*zip(space.lower_d, space.upper_d, strict=True), *[(None, None)] * n_more]
+    done = minimize(
+        value, x0, jac=slope, bounds=bounds, constraints=limits, method="SLSQP", options={"maxiter": 300, "ftol": 1e-12}
+    )
+    end = done.x[:d] if np.isfinite(done.x).all() else start_d
+    moved: Floats = problem.terrain.enter(end[None])[0]
+    return moved
+
+
+def _descent(problem: Problem, w_d: Floats) -> float:
+    """The steepest first-order descent from a mixture, per unit of weight; 0 at a minimum.
+
+    A linear programme over steps p within ± BOX: minimise slope · p with Σ p = 0, w + p within its bounds, and the
+    leverage not rising where the mixture lies on the region's rim. Under `worst` the variable z bounds all metrics.
+    """
+    terrain = problem.terrain
+    space, region = terrain.space, terrain.region
+    d = len(w_d)
+    pull = problem.pull_slope(w_d, TAIL)
+    rises, room = [], []
+    if problem.is_worst:
+        signed = problem.metrics(w_d[None])[0]
+        cost = np.append(pull, 1.0)
+        rises += [np.append(slope, -1.0) for slope in problem.slopes(w_d)]
+        room += (signed.max() - signed).tolist()
+    else:
+        cost = problem.share_m @ problem.slopes(w_d) + pull
+    if not np.isfinite(cost).all():
+        return float("inf")
+    n_more = len(cost) - d
+    if region is not None:
+        rises.append(np.append(region.gradient(w_d), np.zeros(n_more)))
+        room.append(max(region.limit - float(region.leverage(w_d)[0]), 0.0))
+    low = np.minimum(np.maximum(space.lower_d - w_d, -BOX), 0.0)
+    high = np.maximum(np.minimum(space.upper_d - w_d, BOX), 0.0)
+    done = linprog(
+        cost,
+        A_ub=np.array(rises) if rises else None,
+        b_ub=room if rises else None,
+        A_eq=np.append(np.ones(d), np.zeros(n_more))[None],
+        b_eq=[0.0],
+        bounds=[*zip(low, high, strict=True), *[(None, None)] * n_more],
+    )
+    return -float(done.fun) / BOX if done.status == 0 else float("inf")
+
+
+def _spread(problem: Problem, best_d: Floats, simulated: Floats, rng: np.random.Generator) -> Pairs:
+    """Domain → half the range of the mixtures that the law cannot tell from the best; empty without draws.
+
+    Mixtures between the best and simulated ones (allowed, as both ends are) whose height exceeds the best's by no
+    more than one standard deviation, over the law's draws, of their difference in the objective.
+    """
+    terrain = problem.terrain
+    share = rng.random((N_AROUND, 1)) ** 2
+    rows = best_d + share * (simulated[rng.integers(len(simulated), size=N_AROUND)] - best_d)
+    rows[0] = best_d
+    prediction = terrain.law.predict(Inputs.of(terrain.space.domains, rows), N_DRAWS)
+    if prediction.draws_kqm is None:
+        return ()
+    draws = terrain.objective.value(prediction.draws_kqm, terrain.metrics)
+    doubt = (draws - draws[:, :1]).std(axis=0)
+    height = problem.height(rows)
+    near = rows[height - height[0] <= doubt]
+    half = (near.max(axis=0) - near.min(axis=0)) / 2.0
+    return tuple(zip(terrain.space.domains, half.tolist(), strict=True))

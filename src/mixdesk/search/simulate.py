@@ -1,0 +1,104 @@
+"""RegMix's search: simulate a great many mixtures, average the best.
+
+    candidates w ~ Dirichlet(a · natural^½), log a uniform;  recommended = mean of the `top` with the best prediction
+
+The average is part of the method: tree laws are piecewise constant, and their single best candidate is noise. The
+candidates lie in a convex set (constraints and the region of the runs), so the average does too.
+
+What we do differently: the released notebook searches wherever Dirichlet(natural) goes; here the search stays in the
+region of the runs, and the spread of the averaged mixtures is reported, since it shows how flat the optimum is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from mixdesk.core import checks
+from mixdesk.core.checks import put
+from mixdesk.core.observations import Floats
+from mixdesk.core.plan import Proposal, Recommendation
+from mixdesk.core.protocols import LawFit
+from mixdesk.core.trial import StudyView
+from mixdesk.search.design import Design, base_mixture
+from mixdesk.search.terrain import Terrain
+
+# Candidates that are held and predicted at once.
+CHUNK = 4_000
+# Total concentration of a candidate's Dirichlet, log-uniform between these: from one domain alone to nearly the base.
+STRENGTH = (1.0, 100.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RegMix:
+    """Simulate and average. The first trials are those of `Design`.
+
+    Args:
+        n_candidates: mixtures simulated.
+        top: how many of the best are averaged.
+    """
+
+    title: ClassVar[str] = "simulate mixtures, average the best predicted"
+    reference: ClassVar[str] = "regmix"
+
+    n_candidates: int = 100_000
+    top: int = 100
+
+    def __post_init__(self) -> None:
+        put(self, top=checks.count("top", self.top, 1))
+        put(self, n_candidates=checks.count("n_candidates", self.n_candidates, self.top))
+
+    def ask(self, view: StudyView, n: int) -> list[Proposal]:
+        """The next ≤ n proposals of the default design."""
+        return Design().ask(view, n)
+
+    def recommend(self, view: StudyView, law: LawFit | None) -> Recommendation:
+        """Mean of the best simulated mixtures; `spread` is half their range from the 5th to the 95th percentile.
+
+        Raises:
+            NotEnoughEvidence: no law, or no finished trial.
+            Infeasible: no mixture satisfies the constraints.
+        """
+        terrain = Terrain.of(view, law)
+        best = simulate(terrain, self.n_candidates, self.top, np.random.default_rng(view.seed))
+        low, high = np.quantile(best, (0.05, 0.95), axis=0)
+        mean = best.mean(axis=0)
+        return Recommendation(
+            mixture=terrain.space.mixture(mean),
+            spread=tuple(zip(view.domains, ((high - low) / 2.0).tolist(), strict=True)),
+            binding=terrain.binding(mean),
+            why=f"mean of the best {len(best)} of {self.n_candidates:,} simulated mixtures{terrain.caveat}",
+        )
+
+
+def simulate(terrain: Terrain, n: int, top: int, rng: np.random.Generator) -> Floats:
+    """The `top` of n candidates with the best predicted objective, best first, (top, d)."""
+    best = np.empty((0, len(terrain.space.domains)))
+    value = np.empty(0)
+    for rows in candidates(terrain, n, rng):
+        best = np.vstack([best, rows])
+        value = np.concatenate([value, terrain.value(rows)])
+        order = np.argsort(value, kind="stable")[:top]
+        best, value = best[order], value[order]
+    return best
+
+
+def candidates(terrain: Terrain, n: int, rng: np.random.Generator) -> Iterator[Floats]:
+    """N allowed mixtures in the region of the runs, in chunks (q, d).
+
+    A draw outside is projected on the constraints and pulled to the region's rim; half of those then go a random
+    part of the way to the middle of the region, so that tight caps leave more than the boundary to look at.
+    """
+    base = base_mixture(terrain.natural_d, len(terrain.natural_d))
+    for start in range(0, n, CHUNK):
+        q = min(CHUNK, n - start)
+        strength = np.exp(rng.uniform(np.log(STRENGTH[0]), np.log(STRENGTH[1]), size=(q, 1)))
+        gamma = rng.standard_gamma(strength * base) + 1e-300
+        rows = gamma / gamma.sum(1, keepdims=True)
+        outside = ~terrain.contains(rows)
+        rows[outside] = terrain.enter(rows[outside])
+        share = np.where(outside & (rng.random(q) < 0.5), rng.random(q), 1.0)[:, None]
+        yield terrain.anchor_d + share * (rows - terrain.anchor_d)

@@ -1,0 +1,1 @@
+"""The population: the record, the live study, its runner and the importer."""

@@ -1,0 +1,241 @@
+"""The runner of this machine: threads that each drive a trainer, one per core.
+
+Order of things: what an earlier run left unanswered is trained first, then rounds of ask and train until the budget is
+spent. A round is asked only when nothing is pending, so a study that was killed and resumed asks what an undisturbed
+one asks, whatever the number of workers.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mixdesk.core import checks
+from mixdesk.core.errors import RecordError, WorkerError
+from mixdesk.core.files import to_data, write_json
+from mixdesk.core.plan import TrialSpec
+from mixdesk.core.protocols import Progress, Strategy, Trainer
+from mixdesk.core.trial import Event, StudyView
+from mixdesk.study.record import ANSWERED
+from mixdesk.study.study import Study
+
+# Trials asked at once where no budget bounds their number.
+ROUND = 64
+# Seconds that trials in flight are given to end after an interruption, once their trainer is closed.
+GRACE = 5.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunSummary:
+    """What one run did: trials by how they ended, and its seconds on the clock."""
+
+    n_done: int
+    n_diverged: int
+    n_failed: int
+    seconds: float
+
+
+def run(
+    study: Study,
+    strategy: Strategy,
+    trainer: Trainer,
+    *,
+    jobs: int | None = None,
+    n_trials: int | None = None,
+    progress: Progress | None = None,
+) -> RunSummary:
+    """Ask and train until the budget is spent, `n_trials` more are trained, or the strategy has nothing left to ask.
+
+    The budget is spent by trials of the first rung, as they are asked; a diverged or failed trial counts.
+
+    Args:
+        study: to go on with.
+        strategy: who asks.
+        trainer: who answers. The caller closes it; an interruption or error closes it here first.
+        jobs: threads; default: one per core.
+        n_trials: stop after this many trials, those left over from an earlier run included.
+        progress: called with ("trials", done, total) of this run.
+
+    Raises:
+        RecordError: another run works on this study.
+        InputError: the trainer cannot train what was asked.
+        KeyboardInterrupt: after Ctrl-C. The record is sound, and the next run goes on.
+    """
+    crew = _Crew(study, trainer, jobs, progress)
+    left = n_trials
+    with _alone(study.folder):
+        while True:
+            specs: Sequence[TrialSpec] = study.pending()[:left]
+            if not specs:
+                view = study.view()
+                n = _room(view, left, crew.n_threads)
+                seen = [name for name, trial in study.trials().items() if trial.state in ANSWERED]
+                specs = study.ask(strategy.ask(view, n)[:n], seen) if n > 0 else ()
+            if not specs:
+                return crew.summary()
+            left = None if left is None else left - len(specs)
+            crew.train(specs)
+
+
+def run_specs(
+    study: Study,
+    trainer: Trainer,
+    specs: Sequence[TrialSpec],
+    *,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> RunSummary:
+    """Train given specs that the study has asked; those with an answer are left out. Arguments and errors as `run`."""
+    crew = _Crew(study, trainer, jobs, progress)
+    with _alone(study.folder):
+        waiting = {spec.id for spec in study.pending()}
+        crew.train([spec for spec in specs if spec.id in waiting])
+    return crew.summary()
+
+
+class _Crew:
+    """Threads that train lists of specs, and the count of how trials ended."""
+
+    def __init__(self, study: Study, trainer: Trainer, jobs: int | None, progress: Progress | None) -> None:
+        self.study, self.trainer, self.progress = study, trainer, progress
+        self.n_threads = _n_cores() if jobs is None else checks.count("jobs", jobs, 1)
+        self.ended: Counter[str] = Counter()
+        self.start = time.monotonic()
+
+    def train(self, specs: Sequence[TrialSpec]) -> None:
+        """Train all; returns when each is done, diverged or failed."""
+        todo: queue.SimpleQueue[TrialSpec] = queue.SimpleQueue()
+        ended: queue.SimpleQueue[str | BaseException] = queue.SimpleQueue()
+        for spec in specs:
+            todo.put(spec)
+        total = self.ended.total() + len(specs)
+        self._tell(total)
+        stop = threading.Event()
+        threads = [
+            threading.Thread(target=self._work, args=(todo, ended, stop), name=f"trainer {i}", daemon=True)
+            for i in range(min(self.n_threads, len(specs)))
+        ]
+        try:
+            for thread in threads:
+                thread.start()
+            for _ in specs:
+                outcome = ended.get()
+                if isinstance(outcome, BaseException):
+                    raise outcome
+                self.ended[outcome] += 1
+                self._tell(total)
+        except BaseException:
+            stop.set()
+            self.trainer.close()
+            until = time.monotonic() + GRACE
+            for thread in threads:
+                thread.join(max(until - time.monotonic(), 0.0))
+            raise
+
+    def summary(self) -> RunSummary:
+        """What was done so far."""
+        return RunSummary(
+            n_done=self.ended["done"],
+            n_diverged=self.ended["diverged"],
+            n_failed=self.ended["failed"],
+            seconds=time.monotonic() - self.start,
+        )
+
+    def _tell(self, total: int) -> None:
+        if self.progress is not None:
+            self.progress("trials", self.ended.total(), total)
+
+    def _work(
+        self,
+        todo: queue.SimpleQueue[TrialSpec],
+        ended: queue.SimpleQueue[str | BaseException],
+        stop: threading.Event,
+    ) -> None:
+        """Train specs until none is left; what goes wrong is handed to the main thread."""
+        try:
+            while not stop.is_set():
+                ended.put(self._train_one(todo.get_nowait(), stop))
+        except queue.Empty:
+            return
+        except BaseException as error:
+            ended.put(error)
+
+    def _train_one(self, spec: TrialSpec, stop: threading.Event) -> str:
+        """Train one spec, a second time where the worker broke; how it ended."""
+        out = self.study.folder / "trials" / spec.id
+        write_json(out / "spec.json", _question(spec))
+        for is_last in (False, True):
+            self.study.append(Event(trial=spec.id, kind="started", time=time.time()))
+            start = time.monotonic()
+            try:
+                result = self.trainer.train(spec, out, self.study.append)
+            except WorkerError as error:
+                if stop.is_set():
+                    raise
+                if is_last:
+                    self.study.append(Event(trial=spec.id, kind="failed", time=time.time(), message=str(error)))
+                    return "failed"
+                continue
+            if result.seconds is None:
+                result = replace(result, seconds=time.monotonic() - start)
+            write_json(out / "result.json", result)
+            self.study.tell(spec.id, result)
+            return result.state
+        raise AssertionError("the loop above always returns")
+
+
+def _question(spec: TrialSpec) -> dict[str, object]:
+    """`spec.json` as every trainer finds it; see `trainers/contract.py`."""
+    head = {"id": spec.id, "mixture": spec.mixture.as_dict(), "n_tokens": spec.plan.scale.n_tokens}
+    return {**head, "replicate": spec.replicate, "spec": to_data(spec)}
+
+
+def _room(view: StudyView, left: int | None, handful: int) -> int:
+    """How many more trials may be asked: `left`, and what the budget bears.
+
+    Where trials have no known price, a `handful` is asked as long as something is left.
+    """
+    asked, rung, budget = view.at(), view.rungs[0], view.budget
+    limits = [] if left is None else [left]
+    if budget is not None and budget.n_trials is not None:
+        limits.append(budget.n_trials - len(asked))
+    if budget is not None and budget.flops is not None:
+        spent = sum(trial.flops or rung.flops or 0.0 for trial in asked)
+        known = int((budget.flops - spent) // rung.flops) if rung.flops else None
+        limits.append(known if known is not None else handful * (spent < budget.flops))
+    if budget is not None and budget.seconds is not None:
+        limits.append(handful * (sum(trial.seconds or 0.0 for trial in asked) < budget.seconds))
+    return max(min(limits, default=ROUND), 0)
+
+
+def _n_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold `study.lock` of a study; the system lets go of it when this process ends, however it ends.
+
+    Raises:
+        RecordError: another run holds it.
+    """
+    with (folder / "study.lock").open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RecordError(
+                f"another run works on the study in `{folder}`",
+                value="`study.lock` is held",
+                bound="one run at a time",
+                remedy="wait for it, or end it",
+            ) from None
+        yield

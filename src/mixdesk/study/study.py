@@ -1,0 +1,338 @@
+"""The live study: the one handle with state, a folder with a record in it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from mixdesk.core.checks import nearest
+from mixdesk.core.corpus import Corpus
+from mixdesk.core.errors import InputError, RecordError
+from mixdesk.core.files import from_data, to_data, write_text
+from mixdesk.core.mixture import Mixture
+from mixdesk.core.observations import Metric
+from mixdesk.core.plan import Proposal, TrialSpec, complete
+from mixdesk.core.trial import Event, Lease, Result, StudyView, Trial
+from mixdesk.study import answers
+from mixdesk.study.config import StudyConfig
+from mixdesk.study.record import ANSWERED, Record, add_up, trials_sha256
+
+
+class Study:
+    """A study in a folder: `study.toml` what is asked, `study.db` what happened, `trials/<id>/` the trainers' files.
+
+    Everything is read from the record and written to it, so any number of handles may look at one study. Use as a
+    context manager, or `close()` it.
+    """
+
+    def __init__(self, folder: Path, record: Record) -> None:
+        """Attach to an open record; people call `create` or `open`."""
+        self.folder = folder
+        self._record = record
+        self._lock = threading.Lock()
+        self._n_events = 0
+        self._trials: dict[str, Trial] = {}
+        self._leases: dict[str, Lease] = {}
+        self.config = from_data(StudyConfig, record.notes("config")[-1], "config")
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        config: StudyConfig,
+        corpus: Corpus | None = None,
+        *,
+        notes: Sequence[str] = (),
+        events: Iterable[Event] = (),
+    ) -> Study:
+        """Start a study; one that is there already is opened if it has the same config.
+
+        Writes `study.toml` where there is none. A corpus that has changed since is noted: older trials become stale.
+
+        Args:
+            folder: to make.
+            config: what to ask.
+            corpus: its counts, where there is one.
+            notes: sentences about where the first events come from.
+            events: what happened before (an import).
+
+        Raises:
+            InputError: neither corpus nor config names the domains and metrics, or the objective needs others.
+            RecordError: a study with another config is there.
+        """
+        summary = None if corpus is None else replace(corpus, shards=())
+        _check(config, summary)
+        path = folder / "study.db"
+        if not path.exists() or path.stat().st_size == 0:
+            first = [("config", to_data(config)), *(("note", note) for note in notes)]
+            if summary is not None:
+                first.append(("corpus", to_data(summary)))
+            study = cls(folder, Record.create(path, first, events))
+        else:
+            study = cls.open(folder)
+            if study.config != config or list(events):
+                study.close()
+                raise RecordError(
+                    f"there is another study in `{folder}`",
+                    value=f"the study `{study.config.name}` with other settings or trials",
+                    bound="an empty folder, or the same study.toml",
+                    remedy="choose another folder, or go on with the study that is there",
+                )
+            if study.corpus != summary:
+                study._record.append(notes=[("corpus", None if summary is None else to_data(summary))])
+        if not (folder / "study.toml").exists():
+            write_text(folder / "study.toml", to_toml(config))
+        return study
+
+    @classmethod
+    def open(cls, folder: Path) -> Study:
+        """The study in a folder.
+
+        Raises:
+            RecordError: no record there, or one that cannot be read.
+        """
+        return cls(folder, Record.open(folder / "study.db"))
+
+    @property
+    def corpus(self) -> Corpus | None:
+        """Counts of the corpus as last seen, without its shards."""
+        found = self._record.notes("corpus")
+        return from_data(Corpus, found[-1], "corpus") if found and found[-1] is not None else None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the record says about itself, such as what an import ignored or mended."""
+        return tuple(self._record.notes("note"))
+
+    def view(self) -> StudyView:
+        """A frozen snapshot."""
+        corpus, trials = self.corpus, self.trials()
+        current = None if corpus is None else corpus.fingerprint
+        return StudyView(
+            name=self.config.name,
+            domains=_domains(self.config, corpus),
+            objective=self.config.objective,
+            constraints=self.config.constraints,
+            rungs=self.config.rungs,
+            metrics=_metrics(self.config, corpus),
+            trials=tuple(trials.values()),
+            seed=self.config.seed,
+            corpus=corpus,
+            natural=_natural(self.config, corpus),
+            budget=self.config.budget,
+            leases=tuple(lease for name, lease in self._leases.items() if trials[name].state not in ANSWERED),
+            record_sha256=trials_sha256(trials.values()),
+            stale=tuple(name for name, trial in trials.items() if trial.spec.corpus not in (None, current)),
+        )
+
+    def trials(self) -> dict[str, Trial]:
+        """Trial id → trial, in the order asked; only events that are new since the last call are read."""
+        with self._lock:
+            new = self._record.events(after=self._n_events)
+            self._trials = add_up(new, self._trials)
+            self._n_events += len(new)
+            self._leases |= {event.trial: event.lease for event in new if event.lease is not None}
+            return self._trials
+
+    def pending(self) -> tuple[TrialSpec, ...]:
+        """Specs that were asked and have no answer yet, in the order asked; failed trials are not among them."""
+        return tuple(trial.spec for trial in self.trials().values() if trial.state in ("waiting", "running"))
+
+    def ask(self, proposals: Iterable[Proposal], seen: Sequence[str] | None = None) -> list[TrialSpec]:
+        """Complete proposals to specs and record those that are new, all at once.
+
+        Args:
+            proposals: what a strategy, or a person, wants to know.
+            seen: ids of the trials whose answers were known when asking; default: all that have one now.
+
+        Returns:
+            The specs that wait for an answer, without repeats: new ones, and old ones that are still unanswered.
+
+        Raises:
+            InputError: a proposal names an unknown rung or domain.
+        """
+        known = self.trials()
+        if seen is None:
+            seen = [name for name, trial in known.items() if trial.state in ANSWERED]
+        corpus = self.corpus
+        domains = _domains(self.config, corpus)
+        content = None if corpus is None else corpus.fingerprint
+        evals = () if corpus is None else tuple(one.fingerprint for one in corpus.evals)
+        specs: dict[str, TrialSpec] = {}
+        events: list[Event] = []
+        for proposal in proposals:
+            proposal.mixture.over(domains)
+            spec = complete(proposal, self.config.rungs, content, evals)
+            name = spec.id
+            if name in known:
+                if known[name].state in ("waiting", "running"):
+                    specs[name] = spec
+            elif name not in specs:
+                specs[name] = spec
+                events.append(asked(spec, proposal.rung, proposal.why, seen))
+        self._record.append(events)
+        return list(specs.values())
+
+    def tell(self, trial_id: str, result: Result) -> bool:
+        """Record an answer; False, with a warning, where the trial has one already (the first answer stands).
+
+        Raises:
+            InputError: the study never asked this trial, or the answer measures nothing the study wants.
+        """
+        trial = self.trial(trial_id)
+        if trial.state in ANSWERED:
+            warnings.warn(f"trial {trial_id} has an answer already; the new one is ignored", stacklevel=2)
+            return False
+        wanted = [metric.name for metric in _metrics(self.config, self.corpus)]
+        measured = [name for name, _ in result.points[-1].metrics] if result.points else []
+        if result.state == "done" and not set(measured) & set(wanted):
+            raise InputError(
+                f"the answer of trial {trial_id} has none of the study's metrics",
+                value=", ".join(measured) or "nothing measured",
+                bound="at least one of " + ", ".join(wanted),
+                remedy="correct the metrics in study.toml, or what the trainer measures",
+            )
+        self._record.append([Event(trial=trial_id, kind="done", time=time.time(), result=result)])
+        return True
+
+    def trial(self, trial_id: str) -> Trial:
+        """One trial by its id.
+
+        Raises:
+            InputError: there is no such trial; names the nearest.
+        """
+        found = self.trials()
+        if trial_id not in found:
+            raise InputError(
+                f"the study has no trial `{trial_id}`",
+                value=trial_id,
+                bound="the id of a trial that was asked",
+                remedy=nearest(trial_id, found),
+            )
+        return found[trial_id]
+
+    def append(self, event: Event) -> None:
+        """Record one event as it is."""
+        self._record.append([event])
+
+    def ask_to_file(self, specs: Sequence[TrialSpec], path: Path) -> None:
+        """Write questions as CSV or JSONL for an outside trainer; see `answers.py`.
+
+        Raises:
+            InputError: another suffix, a trial that was not asked, or a file that cannot be written.
+        """
+        questions = [(spec, self.trial(spec.id).rung) for spec in specs]
+        answers.write_questions(path, questions, _domains(self.config, self.corpus))
+
+    def tell_from_file(self, path: Path) -> list[str]:
+        """Read answers from a CSV or JSONL file; nothing is recorded unless the whole file is sound.
+
+        Returns:
+            Sentences on what was recorded and what was ignored.
+
+        Raises:
+            InputError: an unknown or repeated trial, a cell that is no finite number, or a row without any value.
+        """
+        view = self.view()
+        results, notes = answers.read_answers(path, view)
+        late = [trial for trial in results if self.trial(trial).state in ANSWERED]
+        fresh = [trial for trial in results if trial not in late]
+        now = time.time()
+        self._record.append(Event(trial=one, kind="done", time=now, result=results[one]) for one in fresh)
+        if late:
+            notes.append(f"{len(late)} trials had an answer already, which stands: {', '.join(late[:5])}")
+        return [f"{len(fresh)} answer{'' if len(fresh) == 1 else 's'} recorded.", *notes]
+
+    def close(self) -> None:
+        """Give back the record's file."""
+        self._record.close()
+
+    def __enter__(self) -> Study:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def asked(spec: TrialSpec, rung: str, why: str = "", seen: Sequence[str] = ()) -> Event:
+    """The event of asking a spec now."""
+    return Event(trial=spec.id, kind="asked", time=time.time(), spec=spec, rung=rung, why=why, seen=tuple(seen))
+
+
+def to_toml(config: StudyConfig) -> str:
+    """A config as TOML that reads back equal: one line per setting, a list of tables one table per line."""
+    lines = [f"{key} = {_toml(value, 0)}" for key, value in to_data(config, lean=True).items()]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any, depth: int) -> str:
+    """A JSON value as TOML. A JSON string is a TOML string, but for DEL. TOML has no null: such keys are left out."""
+    if isinstance(value, Mapping):
+        inner = (f"{_toml(key, 1)} = {_toml(item, 1)}" for key, item in value.items() if item is not None)
+        return "{ " + ", ".join(inner) + " }"
+    if isinstance(value, list):
+        items = [_toml(item, 1) for item in value]
+        if depth == 0 and any(isinstance(item, Mapping) for item in value):
+            return "[\n" + "".join(f"  {item},\n" for item in items) + "]"
+        return "[" + ", ".join(items) + "]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _check(config: StudyConfig, corpus: Corpus | None) -> None:
+    """The question is complete: domains, natural mixture, metrics and objective fit together."""
+    domains = _domains(config, corpus)
+    if not domains:
+        raise InputError(
+            "the study has no domains",
+            value="neither `corpus` nor `domains`",
+            bound="one of the two",
+            remedy="name a built corpus, or list the domains",
+        )
+    if config.domains and config.domains != domains:
+        stray = sorted(set(config.domains) ^ set(domains))[0]
+        raise InputError(
+            "`domains` and the corpus disagree",
+            value=stray,
+            bound="the corpus's domains: " + ", ".join(domains),
+            remedy="leave `domains` out where there is a corpus",
+        )
+    natural = _natural(config, corpus)
+    if natural is not None:
+        natural.over(domains)
+    metrics = _metrics(config, corpus)
+    if not metrics:
+        raise InputError(
+            "the study has no metrics",
+            value="neither `corpus` nor `metrics`",
+            bound="one of the two",
+            remedy="list them",
+        )
+    config.objective.weights(metrics)
+
+
+def _domains(config: StudyConfig, corpus: Corpus | None) -> tuple[str, ...]:
+    return config.domains if corpus is None else corpus.names
+
+
+def _natural(config: StudyConfig, corpus: Corpus | None) -> Mixture | None:
+    """From the corpus's counts, else from the config, else unknown."""
+    if corpus is not None and all(domain.n_tokens for domain in corpus.domains):
+        return Mixture.natural(corpus)
+    return Mixture.of(dict(config.natural), normalise=True) if config.natural else None
+
+
+def _metrics(config: StudyConfig, corpus: Corpus | None) -> tuple[Metric, ...]:
+    """As declared, else bits per byte of every domain and evaluation set."""
+    if config.metrics or corpus is None:
+        return config.metrics
+    domains = (Metric(name=f"bpb/domain/{name}", domain=name) for name in corpus.names)
+    return (*domains, *(Metric(name=f"bpb/set/{one.name}") for one in corpus.evals))

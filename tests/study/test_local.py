@@ -1,0 +1,304 @@
+"""The runner: budgets, failures, interruptions, and that a killed study ends as an undisturbed one."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import study_runs
+from study_runs import DOMAINS, N_TRIALS, Calculator, Climb, comparable, small_config
+
+from mixdesk.core.errors import InputError, RecordError
+from mixdesk.core.files import from_data, read_data, read_json
+from mixdesk.core.mixture import Mixture
+from mixdesk.core.plan import Proposal, TrialSpec
+from mixdesk.core.scale import Budget, Rung, Scale
+from mixdesk.core.trial import Result, Trial
+from mixdesk.study.local import run, run_specs
+from mixdesk.study.record import Record
+from mixdesk.study.study import Study
+
+PROGRAM = Path(study_runs.__file__)
+
+
+def program(folder: Path, moment: str, jobs: int = 2) -> list[str]:
+    return [sys.executable, str(PROGRAM), str(folder), moment, str(jobs)]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Trial], str]:
+    """Trials and hash of a study that nothing interrupted."""
+    study = Study.create(tmp_path_factory.mktemp("undisturbed"), small_config())
+    run(study, Climb(), Calculator(), jobs=1)
+    view = study.view()
+    study.close()
+    return [comparable(trial) for trial in view.trials], view.record_sha256
+
+
+def assert_equal_to(undisturbed: tuple[list[Trial], str], folder: Path) -> None:
+    study = Study.open(folder)
+    view = study.view()
+    assert [comparable(trial) for trial in view.trials] == undisturbed[0]
+    assert view.record_sha256 == undisturbed[1]
+    study.close()
+
+
+def test_a_run_spends_the_budget_in_rounds_that_see_the_answers(undisturbed: tuple[list[Trial], str]) -> None:
+    trials, _ = undisturbed
+    assert len(trials) == N_TRIALS
+    assert {trial.state for trial in trials} == {"done"}
+    assert all([point.n_tokens for point in trial.points] == [250, 500, 1000] for trial in trials)
+    best = [min(t.final["bpb/code"] for t in trials[:n]) for n in (4, N_TRIALS)]
+    assert best[1] < best[0]
+
+
+def test_the_number_of_workers_changes_nothing(undisturbed: tuple[list[Trial], str], tmp_path: Path) -> None:
+    study = Study.create(tmp_path, small_config())
+    summary = run(study, Climb(), Calculator(seconds=0.01), jobs=5)
+    assert (summary.n_done, summary.n_diverged, summary.n_failed) == (N_TRIALS, 0, 0)
+    assert_equal_to(undisturbed, tmp_path)
+
+
+def test_asks_happen_at_barriers_and_say_what_they_saw(tmp_path: Path) -> None:
+    study = Study.create(tmp_path, small_config())
+    run(study, Climb(), Calculator(), jobs=3)
+    answered: list[str] = []
+    waiting = 0
+    for event in Record.open(tmp_path / "study.db").events():
+        if event.kind == "asked":
+            assert waiting == 0 or event.seen == last_seen
+            last_seen = event.seen
+            assert set(event.seen) == set(answered)
+            waiting += 1
+        if event.kind == "done":
+            answered.append(event.trial)
+            waiting -= 1
+
+
+def test_each_trial_leaves_its_question_and_answer(tmp_path: Path) -> None:
+    study = Study.create(tmp_path, small_config())
+    run(study, Climb(), Calculator(), n_trials=2)
+    for trial in study.view().trials:
+        data = read_data(tmp_path / "trials" / trial.id / "spec.json")
+        assert from_data(TrialSpec, data["spec"]) == trial.spec
+        assert (data["id"], data["mixture"], data["n_tokens"]) == (trial.id, trial.spec.mixture.as_dict(), 1000)
+        result = read_json(tmp_path / "trials" / trial.id / "result.json", Result)
+        assert (result.points, result.seconds) == (trial.points, trial.seconds)
+        assert trial.seconds is not None
+
+
+def test_n_trials_counts_what_is_left_over(undisturbed: tuple[list[Trial], str], tmp_path: Path) -> None:
+    study = Study.create(tmp_path, small_config())
+    for n, total in ((3, 3), (1, 4), (3, 7)):
+        assert run(study, Climb(), Calculator(), n_trials=n).n_done == n
+        assert sum(trial.state == "done" for trial in study.view().trials) == total
+    study.ask(Climb().ask(study.view(), 4))
+    assert run(study, Climb(), Calculator(), n_trials=2).n_done == 2
+    assert len(study.pending()) == 2
+    run(study, Climb(), Calculator())
+    assert len(study.view().trials) == N_TRIALS
+    assert run(study, Climb(), Calculator()).n_done == 0
+
+
+@pytest.mark.parametrize(
+    ("budget", "rung", "n"),
+    [
+        (Budget(n_trials=6, flops=1e9), Rung(label="proxy", flops=1e6), 6),
+        (Budget(n_trials=60, flops=5e6), Rung(label="proxy", flops=1e6), 5),
+        (Budget(flops=4.5e6), Rung(label="proxy", flops=1e6), 4),
+        (Budget(flops=4.5e6), Rung(label="proxy"), 6),
+        (Budget(n_trials=9, seconds=1e-9), Rung(label="proxy"), 2),
+    ],
+)
+def test_the_first_budget_exhausted_ends_the_run(tmp_path: Path, budget: Budget, rung: Rung, n: int) -> None:
+    rungs = (replace(rung, scale=Scale(n_tokens=1000)), Rung(label="target"))
+    study = Study.create(tmp_path, small_config(budget=budget, rungs=rungs))
+    run(study, Climb(), Calculator(), jobs=2)
+    assert len(study.view().trials) == n
+
+
+def test_diverged_trials_count_and_are_not_repeated(tmp_path: Path) -> None:
+    study = Study.create(tmp_path, small_config(budget=Budget(n_trials=4)))
+    specs = study.ask(Climb().ask(study.view(), 4))
+    trainer = Calculator(diverge=(specs[1].id,))
+    summary = run(study, Climb(), trainer)
+    assert (summary.n_done, summary.n_diverged) == (3, 1)
+    assert trainer.calls[specs[1].id] == 1
+    assert study.trial(specs[1].id).message == "loss is not finite"
+    assert len(study.view().observations().trials) == 3
+
+
+def test_a_worker_error_is_retried_once(undisturbed: tuple[list[Trial], str], tmp_path: Path) -> None:
+    study = Study.create(tmp_path, small_config())
+    ids = [trial.id for trial in undisturbed[0]]
+    trainer = Calculator(break_first=(ids[2], ids[9]))
+    run(study, Climb(), trainer, jobs=2)
+    assert [trainer.calls[name] for name in (ids[1], ids[2], ids[9])] == [1, 2, 2]
+    assert_equal_to(undisturbed, tmp_path)
+
+
+def test_a_trial_that_fails_twice_is_failed_and_the_run_goes_on(tmp_path: Path) -> None:
+    study = Study.create(tmp_path, small_config(budget=Budget(n_trials=4)))
+    specs = study.ask(Climb().ask(study.view(), 4))
+    trainer = Calculator(break_always=(specs[0].id,))
+    summary = run(study, Climb(), trainer)
+    assert (summary.n_done, summary.n_failed) == (3, 1)
+    assert trainer.calls[specs[0].id] == 2
+    failed = study.trial(specs[0].id)
+    assert (failed.state, failed.final) == ("failed", {})
+    assert "the worker is gone" in failed.message
+    assert run(study, Climb(), trainer).n_failed == 0
+
+
+def test_a_refusal_stops_the_run_and_the_next_run_goes_on(
+    undisturbed: tuple[list[Trial], str], tmp_path: Path
+) -> None:
+    study = Study.create(tmp_path, small_config())
+    trainer = Calculator(refuse=(undisturbed[0][5].id,))
+    with pytest.raises(InputError, match="no such thing"):
+        run(study, Climb(), trainer, jobs=2)
+    assert trainer.closed
+    assert trainer.calls[undisturbed[0][5].id] == 1
+    assert study.trial(undisturbed[0][5].id).state == "running"
+    run(study, Climb(), Calculator(), jobs=2)
+    assert_equal_to(undisturbed, tmp_path)
+
+
+def test_given_specs_are_trained_and_answered_ones_left_out(tmp_path: Path) -> None:
+    study = Study.create(tmp_path, small_config())
+    mixtures = [Mixture.uniform(DOMAINS), Mixture.uniform(DOMAINS[:2])]
+    wanted = [Proposal(mixture=m, rung="target", replicate=1000 + r) for r in range(3) for m in mixtures]
+    specs = study.ask(wanted)
+    calls: list[tuple[str, int, int]] = []
+    run_specs(study, Calculator(), specs[:2], jobs=1)
+    trainer = Calculator()
+    summary = run_specs(study, trainer, specs, jobs=2, progress=lambda *what: calls.append(what))
+    assert summary.n_done == 4
+    assert set(trainer.calls) == {spec.id for spec in specs[2:]}
+    assert calls == [("trials", n, 4) for n in range(5)]
+    assert study.ask(wanted) == []
+    assert [trial.rung for trial in study.view().trials] == ["target"] * 6
+    # Confirmation does not eat the budget of the proxies.
+    assert run(study, Climb(), Calculator()).n_done == N_TRIALS
+
+
+def test_two_runs_at_once_are_refused(tmp_path: Path) -> None:
+    study = Study.create(tmp_path, small_config())
+    other = Study.open(tmp_path)
+    thread = threading.Thread(target=run, args=(study, Climb(), Calculator(seconds=0.1)), kwargs={"n_trials": 2})
+    thread.start()
+    while not other.view().trials:
+        time.sleep(0.005)
+    with pytest.raises(RecordError, match="another run"):
+        run(other, Climb(), Calculator())
+    with pytest.raises(RecordError, match="another run"):
+        run_specs(other, Calculator(), other.pending())
+    thread.join()
+    assert run(other, Climb(), Calculator(), n_trials=1).n_done == 1
+
+
+@pytest.mark.parametrize("moment", ["ask", "training", "commit"])
+def test_a_killed_study_ends_as_an_undisturbed_one(
+    undisturbed: tuple[list[Trial], str], tmp_path: Path, moment: str
+) -> None:
+    killed = subprocess.run(program(tmp_path, moment), capture_output=True, text=True, timeout=60, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    study = Study.open(tmp_path)
+    trials = study.view().trials
+    states = {trial.state for trial in trials}
+    if moment == "ask":
+        assert [trial.state for trial in trials[4:]] == ["waiting"] * 4
+    else:
+        assert "running" in states
+    if moment == "commit":
+        unrecorded = [trial for trial in trials if trial.state == "running" and _has_result(tmp_path, trial)]
+        assert unrecorded
+    run(study, Climb(), Calculator(), jobs=2)
+    study.close()
+    assert_equal_to(undisturbed, tmp_path)
+
+
+def _has_result(folder: Path, trial: Trial) -> bool:
+    return (folder / "trials" / trial.id / "result.json").exists()
+
+
+@pytest.mark.slow
+def test_kills_at_twenty_random_moments(undisturbed: tuple[list[Trial], str], tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    caught = 0
+    for i in range(20):
+        folder = tmp_path / f"study{i}"
+        process = subprocess.Popen(program(folder, "slow"))
+        while not (folder / "study.toml").exists():
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0.0, 1.2))
+        caught += process.poll() is None
+        process.kill()
+        process.wait()
+        study = Study.open(folder)
+        run(study, Climb(), Calculator(), jobs=2)
+        study.close()
+        assert_equal_to(undisturbed, folder)
+    assert caught >= 15
+
+
+@pytest.mark.slow
+def test_one_study_killed_again_and_again(undisturbed: tuple[list[Trial], str], tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    for n_kills in range(100):
+        process = subprocess.Popen(program(tmp_path / "study", "slow"))
+        try:
+            process.wait(rng.uniform(0.4, 1.2))
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    assert n_kills >= 3
+    assert_equal_to(undisturbed, tmp_path / "study")
+
+
+def test_ctrl_c_closes_the_trainer_and_the_next_run_goes_on(
+    undisturbed: tuple[list[Trial], str], tmp_path: Path
+) -> None:
+    process = subprocess.Popen(program(tmp_path, "slow"), stdout=subprocess.PIPE, text=True)
+    while not (tmp_path / "trials").exists() or len(list((tmp_path / "trials").iterdir())) < 5:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert said == "interrupted, trainer closed\n"
+    study = Study.open(tmp_path)
+    assert 0 < sum(trial.state == "done" for trial in study.view().trials) < N_TRIALS
+    run(study, Climb(), Calculator(), jobs=2)
+    study.close()
+    assert_equal_to(undisturbed, tmp_path)
+
+
+def test_a_full_disk_ends_the_run_and_keeps_what_was_recorded(
+    undisturbed: tuple[list[Trial], str], tmp_path: Path
+) -> None:
+    code = (
+        f"import resource, sys; sys.path.insert(0, {str(PROGRAM.parent)!r})\n"
+        "import study_runs; from pathlib import Path\n"
+        "from mixdesk.core.errors import MixdeskError\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))\n"
+        f"try: study_runs.main(Path({str(tmp_path)!r}), 'never', 1)\n"
+        "except MixdeskError as error: print(type(error).__name__, error.remedy)\n"
+    )
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert said.stdout.startswith("RecordError"), said
+    assert "free some space" in said.stdout
+    study = Study.open(tmp_path)
+    assert 0 < len(study.view().trials)
+    run(study, Climb(), Calculator(), jobs=2)
+    study.close()
+    assert_equal_to(undisturbed, tmp_path)
