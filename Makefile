@@ -5,7 +5,8 @@ TABLES ?= ../shared/data
 export MIXDESK_TABLES := $(abspath $(TABLES))
 
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile -rs --durations 5
+# One thread per process: two test processes share the cores.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -rs --durations 5
 
 .PHONY: setup demo test check test-all bench fmt
 .DEFAULT_GOAL := setup

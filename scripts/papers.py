@@ -24,7 +24,12 @@ def page(references: dict[str, dict[str, Any]]) -> str:
     """The whole page as Markdown."""
     built = {key: ref for key, ref in references.items() if ref["status"] == "built"}
     later = {key: ref for key, ref in references.items() if ref["status"] != "built"}
-    rows = ["## Built", "", "| paper | module | test | figure | what we do differently |", "| --- | --- | --- | --- | --- |"]
+    rows = [
+        "## Built",
+        "",
+        "| paper | module | test | figure | what we do differently |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for key, ref in built.items():
         cells = [_paper(key, ref), _code(ref["modules"]), _code(ref["tests"]), _code(ref.get("results", []))]
         rows.append(_row([*cells, ref["deviation"]]))

@@ -65,9 +65,7 @@ def mixtures(draw: st.DrawFn) -> Mixture:
 def schedules(draw: st.DrawFn) -> Schedule:
     """One to three stages, the last until 1."""
     ends = sorted(draw(st.sets(st.floats(0.01, 0.99), max_size=2)))
-    stages = [
-        Stage(mixture=draw(mixtures()), until=end, objectives=draw(optional(mixtures()))) for end in [*ends, 1.0]
-    ]
+    stages = [Stage(mixture=draw(mixtures()), until=end, objectives=draw(optional(mixtures()))) for end in [*ends, 1.0]]
     return Schedule(stages=tuple(stages))
 
 
@@ -203,9 +201,7 @@ register(
 register(Proposal, mixture=mixtures(), rung=TEXTS, replicate=COUNTS, why=TEXTS)
 register(Recommendation, mixture=mixtures(), spread=pairs(), binding=WORDS, why=TEXTS)
 register(Metric, name=NAMES, unit=TEXTS, better=st.sampled_from(["lower", "higher"]), domain=optional(TEXTS))
-register(
-    Noise, metric=TEXTS, within=NUMBERS, between=NUMBERS, n_mixtures=COUNTS, n_replicates=COUNTS, spread=NUMBERS
-)
+register(Noise, metric=TEXTS, within=NUMBERS, between=NUMBERS, n_mixtures=COUNTS, n_replicates=COUNTS, spread=NUMBERS)
 register(Constraints, lower=pairs(SHARES), upper=pairs(SHARES), max_epochs=optional(POSITIVE))
 register(Objective, terms=pairs(POSITIVE, min_size=1), reduce=st.sampled_from(["mean", "worst"]))
 register(

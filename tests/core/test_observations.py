@@ -102,9 +102,7 @@ def test_shapes_that_do_not_agree_are_refused():
     with pytest.raises(InputError, match="`Y_nm` has the wrong shape"):
         Observations.of(["a", "b"], np.ones((2, 2)) / 2, np.ones((3, 1)), [LOSS])
     with pytest.raises(InputError, match="`n_tokens` has the wrong shape"):
-        Observations.of(
-            ["a"], np.ones((2, 1)), np.ones((2, 1)), [LOSS], covariates={"n_tokens": np.ones(3)}
-        )
+        Observations.of(["a"], np.ones((2, 1)), np.ones((2, 1)), [LOSS], covariates={"n_tokens": np.ones(3)})
     with pytest.raises(InputError, match="`W_qsd` has the wrong shape"):
         Inputs.of(["a", "b", "c"], np.ones((1, 2)) / 2)
 
@@ -123,7 +121,9 @@ def test_token_average_weighs_stages_by_length():
 
 def test_a_prediction_checks_every_array():
     ones = np.ones((2, 1))
-    assert Prediction(metrics=("m",), mean_qm=ones, low_qm=ones, high_qm=ones, draws_kqm=np.ones((5, 2, 1))).level == 0.9
+    assert (
+        Prediction(metrics=("m",), mean_qm=ones, low_qm=ones, high_qm=ones, draws_kqm=np.ones((5, 2, 1))).level == 0.9
+    )
     with pytest.raises(InputError, match="`high_qm`"):
         Prediction(metrics=("m",), mean_qm=ones, low_qm=ones, high_qm=np.ones((1, 1)))
     with pytest.raises(InputError, match="`draws_kqm`"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixdesk.core.errors import InputError
@@ -29,6 +29,7 @@ def comparison(basis: str, rival: str = UNIFORM) -> Comparison:
     )
 
 
+@settings(max_examples=8)
 @given(recipe=st.from_type(Recipe))
 def test_best_seen_and_uniform_must_be_there(recipe):
     for name in (BEST_SEEN, UNIFORM):
@@ -36,6 +37,7 @@ def test_best_seen_and_uniform_must_be_there(recipe):
             replace(recipe, rivals=tuple(rival for rival in recipe.rivals if rival.name != name))
 
 
+@settings(max_examples=8)
 @given(recipe=st.from_type(Recipe))
 def test_a_trained_comparison_counts_first(recipe):
     predicted, trained = comparison("predicted"), comparison("trained")

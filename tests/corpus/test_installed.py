@@ -75,7 +75,9 @@ def test_debian_without_tests_and_headers_falls_back(tmp_path: Path, monkeypatch
     slim.mkdir()
     for name in ("encodings", "json", "email", "argparse.py", "typing.py"):
         (slim / name).symlink_to(real / name)
-    monkeypatch.setattr(installed.sysconfig, "get_path", lambda name: str(slim if name == "stdlib" else tmp_path / "no"))
+    monkeypatch.setattr(
+        installed.sysconfig, "get_path", lambda name: str(slim if name == "stdlib" else tmp_path / "no")
+    )
     caps = {"code/tests": 50_000, "tables/decimal": 50_000, "code/c": 50_000, "code/library": 50_000}
     sizes: Counter[str] = Counter()
     for document in installed_documents(caps):

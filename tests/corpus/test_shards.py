@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mixdesk.core.corpus import Corpus, Domain, EvalSet, Tokenizer
@@ -38,7 +38,7 @@ def test_tokens_are_the_joined_shards(sizes: list[int], a: int, b: int) -> None:
     assert tokens[:].tolist() == whole.tolist()
 
 
-@pytest.mark.parametrize("cut", [1, 7, 500, 501])
+@pytest.mark.parametrize("cut", [9, 250, 500, 501])
 def test_where_files_are_cut_changes_nothing_that_is_read(tmp_path: Path, cut: int) -> None:
     make_store(tmp_path, cut)
     store = open_store(tmp_path)
@@ -67,13 +67,12 @@ def test_manifest_round_trip(tmp_path: Path) -> None:
 def test_unknown_names_are_named(tmp_path: Path) -> None:
     make_store(tmp_path, 100)
     store = open_store(tmp_path)
-    with pytest.raises(InputError, match="unknown domain `wet`.*did you mean `web`"):
+    with pytest.raises(InputError, match=r"unknown domain `wet`.*did you mean `web`"):
         store.tokens("wet")
     with pytest.raises(InputError, match="unknown evaluation set `web`"):
         store.tokens("web", "set")
 
 
-@settings(deadline=None)
 @pytest.mark.parametrize("damage", ["no manifest", "no shard", "short shard", "no sizes", "other sizes", "no json"])
 def test_a_damaged_corpus_says_what_is_damaged(tmp_path: Path, damage: str) -> None:
     make_store(tmp_path, 100)

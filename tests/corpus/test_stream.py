@@ -39,7 +39,7 @@ def deviation(W_sd: NDArray[np.float64], until_s: NDArray[np.float64], n: int) -
 @st.composite
 def plans(draw: st.DrawFn) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
     d, n = draw(st.integers(1, 30)), draw(st.integers(1, 300))
-    ends = sorted(set(draw(st.lists(st.floats(0.001, 0.999), max_size=3)))) + [1.0]
+    ends = [*sorted(set(draw(st.lists(st.floats(0.001, 0.999), max_size=3)))), 1.0]
     # Equal, tiny, zero and ordinary weights: equal ones make ties, zeros make domains that come and go.
     weight = st.one_of(st.just(0.0), st.just(1.0), st.just(1e-6), st.integers(1, 7), st.floats(0.01, 100.0))
     rows = [draw(st.lists(weight, min_size=d, max_size=d).filter(lambda w: sum(w) > 0)) for _ in ends]
@@ -53,10 +53,10 @@ def test_every_prefix_is_within_one_of_its_weights(plan) -> None:
     W_sd, until_s, n = plan
     used = int((W_sd.max(0) > 0).sum())
     bound = 1.0 - 1.0 / max(2 * used - 2, 1) if used > 1 else 0.0
-    assert np.abs(deviation(W_sd, until_s, n)).max() <= bound + 2e-6
+    after_id = deviation(W_sd, until_s, n)
+    assert np.abs(after_id).max() <= bound + 2e-6
     # So any block, a stage among them, is within two.
-    moves = np.diff(deviation(W_sd, until_s, n), axis=0, prepend=0.0).cumsum(0)
-    assert np.ptp(moves, axis=0).max() < 2.0
+    assert np.ptp(np.vstack([np.zeros(W_sd.shape[1]), after_id]), axis=0).max() < 2.0
 
 
 def test_the_plain_largest_deficit_rule_would_break_the_bound() -> None:
@@ -69,9 +69,9 @@ def test_the_plain_largest_deficit_rule_would_break_the_bound() -> None:
     assert np.abs(deviation(weights[None], np.array([98.0]), 98)).max() <= 0.9
 
 
-def test_a_million_sequences_of_thirty_domains_stay_within_one() -> None:
+def test_a_long_run_of_thirty_domains_stays_within_one() -> None:
     weights = np.random.default_rng(0).dirichlet(np.full(30, 0.3))
-    assert np.abs(deviation(weights[None], np.array([1e6]), 1_000_000)[::97]).max() < 1.0
+    assert np.abs(deviation(weights[None], np.array([2e5]), 200_000)).max() < 1.0
 
 
 def test_a_hundred_thousand_sequences_of_twenty_domains_take_less_than_a_second() -> None:

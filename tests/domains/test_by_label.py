@@ -17,7 +17,7 @@ def test_a_document_goes_where_its_label_says() -> None:
 
 def test_a_document_without_label_takes_the_default_or_is_an_error() -> None:
     assert model(default="rest").label(Document(text="x")) == {"rest": 1.0}
-    with pytest.raises(InputError, match="`here.txt:3` has no label"):
+    with pytest.raises(InputError, match=r"`here.txt:3` has no label"):
         model().label(Document(text="x", source="here.txt:3"))
 
 

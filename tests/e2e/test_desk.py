@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,7 +100,10 @@ def test_predictions_are_python_s(desks: Any, name: str) -> None:
         assert got["difference"] == pytest.approx(centre - base, abs=1e-6)
         draws = objective.value(values(law["draws"]["c"], law["draws"]["t"], mine), view.metrics)
         gaps = draws - objective.value(values(law["draws"]["c"], law["draws"]["t"], reference), view.metrics)
-        for low, high, drawn, middle in (("low", "high", draws, centre), ("difference_low", "difference_high", gaps, centre - base)):
+        for low, high, drawn, middle in (
+            ("low", "high", draws, centre),
+            ("difference_low", "difference_high", gaps, centre - base),
+        ):
             ends = np.quantile(drawn, [0.05, 0.95])
             assert got[low] == pytest.approx(min(ends[0], middle), abs=1e-6)
             assert got[high] == pytest.approx(max(ends[1], middle), abs=1e-6)
@@ -143,10 +147,24 @@ def test_weights_sum_to_one_and_locked_ones_stand_still(desks: Any) -> None:
     desk, rng = desks("confirmed"), np.random.default_rng(1)
     start = desk.run("return mixdesk.weights()")
     moves = [[int(j), float(w)] for j, w in zip(rng.integers(0, 8, 300), rng.uniform(-0.1, 1.1, 300), strict=True)]
-    worst = desk.run("let off = 0; for (const [j, w] of a[0]) { mixdesk.move(j, w); off = Math.max(off, Math.abs(mixdesk.weights().reduce((x, y) => x + y, 0) - 1)); } mixdesk.settle(); return off;", moves)
+    worst = desk.run(
+        """
+        let off = 0;
+        for (const [j, w] of a[0]) {
+            mixdesk.move(j, w);
+            off = Math.max(off, Math.abs(mixdesk.weights().reduce((x, y) => x + y, 0) - 1));
+        }
+        mixdesk.settle();
+        return off;
+        """,
+        moves,
+    )
     assert worst < 1e-9
     before = desk.run("mixdesk.preset('recipe'); mixdesk.lock(2); mixdesk.lock(5); return mixdesk.weights()")
-    after = desk.run("for (const [j, w] of a[0]) mixdesk.move(j, w); mixdesk.preset('uniform'); mixdesk.settle(); return mixdesk.weights()", moves)
+    after = desk.run(
+        "for (const [j, w] of a[0]) mixdesk.move(j, w); mixdesk.preset('uniform'); return mixdesk.weights()",
+        moves,
+    )
     assert [after[2], after[5]] == [before[2], before[5]]
     assert sum(after) == pytest.approx(1.0, abs=1e-9)
     assert min(after) >= 0.0
@@ -178,7 +196,8 @@ def test_keyboard_moves_a_fader_and_undo_takes_it_back(desks: Any) -> None:
     knob.press("l")
     assert knob.get_attribute("aria-valuetext").endswith("locked")
     knob.press("l")
-    knob.press("Control+z")
+    for _ in range(4):  # one step where the keys came within 350 ms, more on a slow machine
+        knob.press("Control+z")
     assert desk.run("return mixdesk.weights()") == start
 
 
@@ -204,10 +223,15 @@ def test_what_is_copied_parses(desks: Any) -> None:
     from mixdesk.core.mixture import Mixture
 
     desk = desks("hostile")
-    assert desk.run("return mixdesk.code()").startswith("mixdesk law predict '</title>")
+    view, _ = VARIANTS["hostile"]()
+    words = shlex.split(desk.run("return mixdesk.code()").replace("\\\n", ""))
+    assert words[:4] == ["mixdesk", "law", "predict", "laws/exponential.json"]
+    given = dict(word.rsplit("=", 1) for word in words[5::2])
+    assert set(given) <= set(view.domains)
+    assert sum(map(float, given.values())) == pytest.approx(1.0, abs=1e-5)
     desk.page.get_by_role("button", name="JSON").click()
     mixture = from_data(Mixture, json.loads(desk.run("return mixdesk.code()")))
-    assert set(mixture.domains) <= set(VARIANTS["hostile"]()[0].domains)
+    assert set(mixture.domains) == set(given)
 
 
 @pytest.mark.parametrize("name", sorted(VARIANTS))
@@ -250,7 +274,10 @@ def test_trials_sort_and_download(desks: Any) -> None:
     desk = desks("confirmed")
     view, _ = VARIANTS["confirmed"]()
     desk.page.locator("#raw th button", has_text="objective").click()
-    shown = [float(x) for x in desk.run("return [...document.querySelectorAll('#raw tbody tr')].map(r => r.cells[4].dataset.n)")]
+    shown = [
+        float(x)
+        for x in desk.run("return [...document.querySelectorAll('#raw tbody tr')].map(r => r.cells[4].dataset.n)")
+    ]
     assert shown == sorted(shown)
     with desk.page.expect_download() as waiting:
         desk.page.locator("#csv").click()

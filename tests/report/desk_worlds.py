@@ -81,7 +81,9 @@ def trial(world: World, w: Mixture, rung: Rung, replicate: int, *, points: int =
         for n in steps
     ]  # fmt: skip
     plan = RunPlan(schedule=Schedule.constant(w), scale=rung.scale)
-    spec = TrialSpec(plan=plan, replicate=replicate, external=External(source="sheet", run=external) if external else None)
+    spec = TrialSpec(
+        plan=plan, replicate=replicate, external=External(source="sheet", run=external) if external else None
+    )
     return Trial(spec=spec, state="done", rung=rung.label, points=tuple(curve), flops=rung.flops, seconds=4.5)
 
 
@@ -118,9 +120,7 @@ def study(  # noqa: PLR0913
     mixtures = [Mixture.of(dict(zip(domains, row, strict=True)), normalise=True) for row in rows[:n]]
     if natural is not None and mixtures:
         mixtures[0] = natural
-    trials = [
-        trial(world, w, rungs[0], 0, external="" if counts else f"run-{i}") for i, w in enumerate(mixtures)
-    ]
+    trials = [trial(world, w, rungs[0], 0, external="" if counts else f"run-{i}") for i, w in enumerate(mixtures)]
     if block:
         trials += [trial(world, w, rungs[0], r) for r in (1, 2) for w in mixtures[:3]]
     if n_planned and n_planned > len(trials):
@@ -164,7 +164,9 @@ def optimum(view: StudyView, world: World, objective: Objective) -> Mixture:
     return Mixture.of(dict(zip(world.domains, tried[int(np.argmin(score))], strict=True)), normalise=True)
 
 
-def _predicted(view: StudyView, world: World, objective: Objective, browser: dict[str, Any], pair: tuple[Mixture, Rival]) -> Comparison:
+def _predicted(
+    view: StudyView, world: World, objective: Objective, browser: dict[str, Any], pair: tuple[Mixture, Rival]
+) -> Comparison:
     values = []
     for c, t in [*zip(browser["draws"]["c"], browser["draws"]["t"], strict=True), (browser["c"], browser["t"])]:
         at = [np.array(c) + np.exp(np.array(t) @ np.array(m.over(world.domains))) for m in (pair[0], pair[1].mixture)]
@@ -178,10 +180,15 @@ def _predicted(view: StudyView, world: World, objective: Objective, browser: dic
     )  # fmt: skip
 
 
-def _trained(view: StudyView, objective: Objective, mixture: Mixture, rival: Rival, metrics: tuple[Metric, ...]) -> Comparison:
+def _trained(
+    view: StudyView, objective: Objective, mixture: Mixture, rival: Rival, metrics: tuple[Metric, ...]
+) -> Comparison:
     def of(wanted: Mixture) -> dict[int, float]:
         rows = [t for t in view.at("target") if t.spec.mixture == wanted]
-        return {t.spec.replicate: float(objective.value(np.array([t.final[m.name] for m in metrics]), metrics)) for t in rows}
+        return {
+            t.spec.replicate: float(objective.value(np.array([t.final[m.name] for m in metrics]), metrics))
+            for t in rows
+        }
 
     mine, theirs = of(mixture), of(rival.mixture)
     gaps = np.array([mine[r] - theirs[r] for r in sorted(mine)])
@@ -221,11 +228,18 @@ VERDICTS = {
 }  # fmt: skip
 
 
-def answer(view: StudyView, world: World, kind: str = "confirmed", objective: Objective | None = None) -> tuple[StudyView, Answer]:
+def answer(
+    view: StudyView, world: World, kind: str = "confirmed", objective: Objective | None = None
+) -> tuple[StudyView, Answer]:
     """The view with fresh trials where the kind has them, and the answer of that kind."""
     objective = objective or view.objective
     best = optimum(view, world, objective)
-    by_value = sorted(view.at(), key=lambda t: float(objective.value(np.array([t.final.get(m.name, np.inf) for m in world.metrics]), world.metrics)))
+    by_value = sorted(
+        view.at(),
+        key=lambda t: float(
+            objective.value(np.array([t.final.get(m.name, np.inf) for m in world.metrics]), world.metrics)
+        ),
+    )
     rivals = [Rival(name="best seen", mixture=by_value[0].spec.mixture, trial=by_value[0].id)]
     if view.natural is not None:
         rivals.append(Rival(name="natural", mixture=view.natural))
@@ -236,7 +250,9 @@ def answer(view: StudyView, world: World, kind: str = "confirmed", objective: Ob
             uniform = np.array(rivals[-1].mixture.over(view.domains))
             near = 0.97 * uniform + 0.03 * np.array(best.over(view.domains))
             best = Mixture.of(dict(zip(view.domains, near, strict=True)), normalise=True)
-        fresh = [trial(world, m, view.rungs[-1], r) for r in range(100, 105) for m in (best, *(x.mixture for x in rivals))]
+        fresh = [
+            trial(world, m, view.rungs[-1], r) for r in range(100, 105) for m in (best, *(x.mixture for x in rivals))
+        ]
         view = _with(view, view.trials + tuple(fresh))
     browser = world.browser()
     comparisons = [_predicted(view, world, objective, browser, (best, rival)) for rival in rivals]
@@ -256,12 +272,22 @@ def answer(view: StudyView, world: World, kind: str = "confirmed", objective: Ob
         comparisons=tuple(comparisons),
         verdict=replace(verdict, headline=verdict.headline.replace("natural", reference)),
         provenance=Provenance(
-            study=view.name, record_sha256=view.record_sha256, n_trials=len(view.at()), n_mixtures=32,
-            law="exponential", strategy="exact", seed=7, version="0.1.0", noise=view.noise(),
-            corpus=view.corpus.fingerprint if view.corpus else None, scores=scores,
+            study=view.name,
+            record_sha256=view.record_sha256,
+            n_trials=len(view.at()),
+            n_mixtures=32,
+            law="exponential",
+            strategy="exact",
+            seed=7,
+            version="0.1.0",
+            noise=view.noise(),
+            corpus=view.corpus.fingerprint if view.corpus else None,
+            scores=scores,
             references=("ye2024mixinglaws", "olmix"),
-        ),  # fmt: skip
-        expected=(Expected(metric="objective", mean=mean, low=mean - 0.004, high=mean + 0.004, rung=view.rungs[0].label),),
+        ),
+        expected=(
+            Expected(metric="objective", mean=mean, low=mean - 0.004, high=mean + 0.004, rung=view.rungs[0].label),
+        ),
         epochs=best.epochs(view.corpus, target.scale) if view.corpus else (),
         spread={name: 0.012 for name in view.domains},
         region="inside" if leverage <= where.inner else "edge" if leverage <= where.limit else "outside",
@@ -276,7 +302,9 @@ def _with(view: StudyView, trials: tuple[Trial, ...]) -> StudyView:
     return replace(view, trials=trials)
 
 
-def _evidence(view: StudyView, world: World, objective: Objective, *, weak: bool) -> tuple[tuple[OutOfFold, ...], tuple[LeagueRow, ...]]:
+def _evidence(
+    view: StudyView, world: World, objective: Objective, *, weak: bool
+) -> tuple[tuple[OutOfFold, ...], tuple[LeagueRow, ...]]:
     rng = np.random.default_rng(11)
     rows = []
     for one in (t for t in view.at() if t.final):
@@ -292,7 +320,15 @@ def _evidence(view: StudyView, world: World, objective: Objective, *, weak: bool
             rows.append(OutOfFold(trial=one.id, metric=name, measured=v, mean=mean, low=mean - half, high=mean + half))
     n = len({t.spec.mixture for t in view.at() if t.final})
     table = {
-        "exponential": (0.0049, 0.11 if weak else 0.97, -0.24 if weak else 0.93, 0.44 if weak else 0.99, 0.0006, 0.92, 0.019),
+        "exponential": (
+            0.0049,
+            0.11 if weak else 0.97,
+            -0.24 if weak else 0.93,
+            0.44 if weak else 0.99,
+            0.0006,
+            0.92,
+            0.019,
+        ),
         "trees": (0.0126, 0.86, 0.72, 0.94, 0.0064, 0.88, 0.045),
     }
     names = ("rmse", "spearman", "spearman:low", "spearman:high", "regret", "coverage", "width")
@@ -330,7 +366,10 @@ def too_weak() -> tuple[StudyView, tuple[Answer, ...]]:
 
 
 def imported() -> tuple[StudyView, tuple[Answer, ...]]:
-    metrics = (Metric(name="accuracy/arc", unit="accuracy", better="higher"), Metric(name="accuracy/piqa", unit="accuracy", better="higher"))
+    metrics = (
+        Metric(name="accuracy/arc", unit="accuracy", better="higher"),
+        Metric(name="accuracy/piqa", unit="accuracy", better="higher"),
+    )
     view, world = study(metrics=metrics, counts=False, block=False)
     view, one = answer(view, world, "predicted")
     return view, (one,)

@@ -150,6 +150,7 @@ def test_leading_is_the_lowest_mean() -> None:
 
 TITLES = {
     "confirmed": ["good", "good", "good", "good", "good", "good"],
+    "no_different": ["warn", "warn", "good", "good", "good", "good"],
     "predicted": ["good", "wait", "good", "good", "good", "warn"],
     "imported": ["wait", "wait", "good", "good", "wait", "wait"],
 }

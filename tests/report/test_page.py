@@ -108,7 +108,12 @@ def test_a_running_study_has_a_page(pages: dict[str, str]) -> None:
 def test_hostile_names_are_text(pages: dict[str, str]) -> None:
     page = pages["hostile"]
     reader = Reader(page)
-    assert [attributes for tag, attributes in reader.tags if tag == "script"] == [{"type": "application/json", "id": "data"}, {}, {}, {}]
+    assert [attributes for tag, attributes in reader.tags if tag == "script"] == [
+        {"type": "application/json", "id": "data"},
+        {},
+        {},
+        {},
+    ]
     assert not [name for _, attributes in reader.tags for name in attributes if name.startswith("on")]
     data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.S)[1])  # type: ignore[index]
     assert sorted(data["console"]["domains"]) == sorted(HOSTILE)
@@ -149,7 +154,12 @@ def test_numbers_as_they_are_printed() -> None:
     assert words.difference(-0.00004) == "0.0000"
     assert words.difference(0.0641) == "+0.0641"
     assert words.interval(-0.0721, -0.0562) == "−0.0721 to −0.0562"
-    assert [words.percent(w) for w in (0.4, 0.0994, 0.0002, 0.0)] == ["40\u202f%", "9.9\u202f%", "<0.1\u202f%", "0\u202f%"]
+    assert [words.percent(w) for w in (0.4, 0.0994, 0.0002, 0.0)] == [
+        "40\u202f%",
+        "9.9\u202f%",
+        "<0.1\u202f%",
+        "0\u202f%",
+    ]
     assert words.power(4.5e18) == "4.5\u00a0×\u00a010¹⁸"
     assert words.power(9.99e18) == "1.0\u00a0×\u00a010¹⁹"
     assert [words.amount(n) for n in (12e9, 764e6, 999_999, 500)] == ["12.0\u00a0B", "764\u00a0M", "1.00\u00a0M", "500"]

@@ -155,7 +155,7 @@ def test_spread_is_what_the_law_cannot_tell_apart() -> None:
     assert weights(found) == pytest.approx([0.5, 0.3, 0.2], abs=1e-4)
 
 
-def test_a_law_of_steps_is_reported_as_unverified_or_stands_at_a_seen_height() -> None:
+def test_a_law_of_steps_is_averaged_and_says_so() -> None:
     class Steps(SumOfExponentials):
         __slots__ = ()
 
@@ -167,6 +167,7 @@ def test_a_law_of_steps_is_reported_as_unverified_or_stands_at_a_seen_height() -
     law = Steps(domains=smooth.domains, c_m=smooth.c_m, t_md=smooth.t_md, sign_m=smooth.sign_m)
     found = Exact().recommend(view_of(2, corners(2), law=law), law)
     assert abs(weights(found)[0] - 0.44) < 0.06
+    assert found.why.endswith("the law is constant in steps: mean of the best 20 simulated mixtures")
 
 
 def test_without_a_law_there_is_no_recommendation() -> None:

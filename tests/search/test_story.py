@@ -37,7 +37,7 @@ def regrets(seed: int) -> list[float]:
 
     best = value(Exact(kl=0.0).recommend(view_of(D, corners(D), law=truth), truth).mixture.weights)
     span = value(np.full(D, 1.0 / D)) - best
-    strategies = (Exact(kl=0.0), RegMix(n_candidates=4_000, top=40), Design())
+    strategies = (Exact(kl=0.0), RegMix(n_candidates=2_000, top=20), Design())
     return [(value(s.recommend(view, fit).mixture.weights) - best) / span for s in strategies]
 
 

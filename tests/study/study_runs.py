@@ -68,7 +68,9 @@ class Climb:
         rng = np.random.default_rng([view.seed, len(view.at())])
         rows = rng.dirichlet(12.0 * centre + 0.2, size=4)
         return [
-            Proposal(mixture=Mixture.of(dict(zip(view.domains, row.tolist(), strict=True)), normalise=True), rung="proxy")
+            Proposal(
+                mixture=Mixture.of(dict(zip(view.domains, row.tolist(), strict=True)), normalise=True), rung="proxy"
+            )
             for row in rows
         ][:n]
 

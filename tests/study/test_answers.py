@@ -47,7 +47,8 @@ def test_a_trainer_that_knows_only_the_files_answers_the_study(study: Study, tmp
     if suffix == ".csv":
         rows = read_csv(questions)
         told = [
-            {"accuracy": float(row["code"]), "trial": row["trial"], "bpb/code": 2.0 - float(row["code"])} for row in rows
+            {"accuracy": float(row["code"]), "trial": row["trial"], "bpb/code": 2.0 - float(row["code"])}
+            for row in rows
         ]
         random.Random(0).shuffle(told)
         write_csv(answers, told)
@@ -116,12 +117,20 @@ def bad_files(ids: list[str]) -> dict[str, tuple[str, str, str]]:
         "bad state": (".csv", f"trial,state,bpb/code\n{ids[0]},divergd,1\n", "did you mean `diverged`"),
         "suffix": (".txt", "trial\n", "no known ending"),
         "empty lines": (".jsonl", "\n", "is empty"),
-        "broken line": (".jsonl", f'{{"trial": "{ids[0]}", "metrics": {{"bpb/code": 1}}}}\n{{"trial": \n', "line 2: not JSON"),
+        "broken line": (
+            ".jsonl",
+            f'{{"trial": "{ids[0]}", "metrics": {{"bpb/code": 1}}}}\n{{"trial": \n',
+            "line 2: not JSON",
+        ),
         "no object": (".jsonl", "[1]\n", "not an answer"),
         "stray key": (".jsonl", f'{{"trial": "{ids[0]}", "bpb/code": 1}}\n', "unknown key `bpb/code`"),
         "text": (".jsonl", f'{{"trial": "{ids[0]}", "metrics": {{"bpb/code": "x"}}}}\n', "column `bpb/code`"),
         "true": (".jsonl", f'{{"trial": "{ids[0]}", "metrics": {{"bpb/code": true}}}}\n', "not a finite number"),
-        "infinity": (".jsonl", f'{{"trial": "{ids[0]}", "metrics": {{"bpb/code": Infinity}}}}\n', "not a finite number"),
+        "infinity": (
+            ".jsonl",
+            f'{{"trial": "{ids[0]}", "metrics": {{"bpb/code": Infinity}}}}\n',
+            "not a finite number",
+        ),
         "no id": (".jsonl", '{"metrics": {"bpb/code": 1}}\n', "has no trial ``"),
     }
 

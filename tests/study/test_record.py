@@ -216,7 +216,9 @@ def test_a_record_whose_making_was_killed_is_made_again(tmp_path: Path) -> None:
 
 
 def test_missing_rows_and_broken_payloads_are_damage(tmp_path: Path) -> None:
-    for i, statement in enumerate(("DELETE FROM events WHERE seq = 2", "UPDATE events SET payload = '{' WHERE seq = 2")):
+    for i, statement in enumerate(
+        ("DELETE FROM events WHERE seq = 2", "UPDATE events SET payload = '{' WHERE seq = 2")
+    ):
         path = tmp_path / f"{i}.db"
         Record.create(path, NOTES, [Event(trial=s.id, kind="asked", time=0.0, spec=s) for s in SPECS]).close()
         connection = sqlite3.connect(path, isolation_level=None)

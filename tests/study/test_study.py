@@ -19,6 +19,7 @@ from mixdesk.core.scale import Budget, Hyper, ModelSpec, Rung, Scale
 from mixdesk.core.space import Constraints
 from mixdesk.core.trial import Event, Lease, Point, Result
 from mixdesk.study.config import StudyConfig
+from mixdesk.study.record import Record
 from mixdesk.study.study import Study, to_toml
 
 CORPUS = Corpus(
@@ -33,7 +34,9 @@ ON_CORPUS = StudyConfig(name="tiny", objective=Objective(terms=(("bpb/domain/*",
 
 def proposals(n: int, rung: str = "proxy") -> list[Proposal]:
     weights = [{"code": 0.1 * i, "prose": 1.0 - 0.1 * i} for i in range(n)]
-    return [Proposal(mixture=Mixture.of(row, normalise=True), rung=rung, why=f"row {i}") for i, row in enumerate(weights)]
+    return [
+        Proposal(mixture=Mixture.of(row, normalise=True), rung=rung, why=f"row {i}") for i, row in enumerate(weights)
+    ]
 
 
 def answer(study: Study, trial: str) -> Result:
@@ -122,7 +125,9 @@ def test_study_toml_reads_back_as_the_config(tmp_path: Path) -> None:
             Rung(label="t"),
         ),
         budget=Budget(flops=1e15),
-        trainer=Plug(name="command", options={"command": ["python", "a\x7fb\n"], "deep": {"x": [1, {"y": True}]}}.items()),
+        trainer=Plug(
+            name="command", options={"command": ["python", "a\x7fb\n"], "deep": {"x": [1, {"y": True}]}}.items()
+        ),
     )
     Study.create(tmp_path, hard).close()
     assert read_toml(tmp_path / "study.toml", StudyConfig) == hard
@@ -144,7 +149,7 @@ def test_asking_records_new_questions_once_and_what_was_seen(tmp_path: Path) -> 
     again = study.ask([*proposals(4), *proposals(4)])
     assert again[:2] == [specs[0], specs[2]]
     assert len(again) == 3
-    events = study._record.events()
+    events = Record.open(tmp_path / "study.db").events()
     assert [event.seen for event in events if event.kind == "asked"] == [(), (), (), (specs[1].id,)]
     trials = study.view().trials
     assert [trial.why for trial in trials] == [f"row {i}" for i in range(4)]

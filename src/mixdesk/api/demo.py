@@ -67,7 +67,7 @@ def demo(
         _answer(study, objective, quick, jobs, progress, say) for objective in ([MANUAL] if quick else [MANUAL, MEAN])
     ]
     evidence = [gather_evidence(study, objective=recipe.objective) for recipe in answers]
-    league, _ = compare_laws(study, objective=MANUAL, progress=progress)
+    league, _ = compare_laws(study, objective=MANUAL)
     page = write_desk(study, recipes=answers, evidence=evidence, league=league)
     say(f"4  Done in {time.monotonic() - start:.0f} s. For people: {page}. For programs: {out / 'recipe.json'}.")
     return page

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from mixdesk.core import registry
-from mixdesk.core.errors import InputError, NotEnoughEvidence
+from mixdesk.core.errors import InputError
 from mixdesk.core.files import atomic, from_data, read_data, to_data, write_json
 from mixdesk.core.mixture import Mixture
 from mixdesk.core.objective import LeagueRow, Objective, OutOfFold
 from mixdesk.core.observations import Inputs, Prediction
 from mixdesk.core.plan import Plug
-from mixdesk.core.protocols import LawFit, Progress
+from mixdesk.core.protocols import LawFit
+from mixdesk.laws import score
 from mixdesk.study import importer
 from mixdesk.study.study import Study
 
@@ -81,12 +81,12 @@ def predict(fit: LawFit, mixtures: Sequence[Mixture | Mapping[str, float]], leve
     return fit.predict(Inputs.of(domains, np.array([m.over(domains) for m in given])), level=level, sense="run")
 
 
-def predict_csv(law: Path | str, mixtures: Path | str, out: Path | str | None = None) -> list[dict[str, Any]]:
-    """Predictions of a saved law for the mixtures of a CSV, one row each; with `out`, written as CSV too.
+def predict_csv(law: Path | str, mixtures: Path | str | Mixture, out: Path | str | None = None) -> list[dict[str, Any]]:
+    """Predictions of a saved law for one mixture or those of a CSV, one row each; with `out`, written as CSV too.
 
     Columns: the id, and per metric `<metric>`, `<metric>:low`, `<metric>:high` of the 90 % interval of one new run.
     """
-    table = importer.read_mixtures(Path(mixtures))
+    table = {"mixture": mixtures} if isinstance(mixtures, Mixture) else importer.read_mixtures(Path(mixtures))
     said = predict(load_fit(law), list(table.values()))
     rows = []
     for i, run in enumerate(table):
@@ -105,8 +105,6 @@ def predict_csv(law: Path | str, mixtures: Path | str, out: Path | str | None = 
 
 def gather_evidence(study: Study, *, law: Plug | str | None = None, objective: Objective | None = None) -> Evidence:
     """Fit a law and ask it about mixtures it has not seen: what a recipe and the desk stand on."""
-    from mixdesk.laws import score
-
     plug = plug_of(law, study.config.law)
     part = registry.make("laws", plug)
     view = study.view()
@@ -120,37 +118,25 @@ def gather_evidence(study: Study, *, law: Plug | str | None = None, objective: O
         record_sha256=view.record_sha256,
         fit=fit,
         rows=rows,
-        scores=score.scores(plug.name, rows, seed=view.seed),
+        scores=score.scores(plug.name, rows, view.seed, metrics=obs.metrics),
     )
 
 
 def compare_laws(
-    study: Study,
-    laws: Sequence[Plug | str] | None = None,
-    *,
-    objective: Objective | None = None,
-    progress: Progress | None = None,
+    study: Study, laws: Sequence[Plug | str] | None = None, *, objective: Objective | None = None
 ) -> tuple[tuple[LeagueRow, ...], dict[str, str]]:
-    """The league: scores of each law on held-out mixtures, and the reason where one was skipped."""
+    """The league: scores of each law on mixtures it had not seen, and the reason where one was skipped.
+
+    `laws`: names or Plugs; default: all there are.
+    """
     plugs = [plug_of(law, study.config.law) for law in (laws or registry.names("laws", outside=True))]
-    league: list[LeagueRow] = []
-    skipped: dict[str, str] = {}
-    for i, plug in enumerate(plugs):
-        if progress:
-            progress(f"law {plug.name}", i, len(plugs))
-        start = time.perf_counter()
-        try:
-            evidence = gather_evidence(study, law=plug, objective=objective)
-        except NotEnoughEvidence as error:
-            skipped[plug.name] = str(error)
-            continue
-        seconds = time.perf_counter() - start
-        league += evidence.scores
-        n = max(row.n for row in evidence.scores)
-        league.append(LeagueRow(law=plug.name, metric="objective", measure="seconds", value=seconds, n=n))
-    if progress:
-        progress("laws", len(plugs), len(plugs))
-    return tuple(league), skipped
+    view = study.view()
+    return score.compare(
+        {plug.name: registry.make("laws", plug) for plug in plugs},
+        view.observations(),
+        objective or study.config.objective,
+        seed=view.seed,
+    )
 
 
 def plug_of(given: Plug | str | None, default: Plug) -> Plug:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mixdesk import __version__
-from mixdesk.api.laws import Evidence, gather_evidence, plug_of
+from mixdesk.api.laws import Evidence, gather_evidence, plug_of, save_fit
 from mixdesk.api.studies import make_trainer
 from mixdesk.core import registry
 from mixdesk.core.files import read_json, write_json
@@ -31,7 +31,8 @@ def make_recipe(
 ) -> Recipe:
     """The recipe of a study: fit a law, search it under the constraints, compare with every rival, judge.
 
-    Writes `recipe.json` into the study (or to `out`). A refusal is a recipe too: read `recipe.verdict`.
+    Writes `recipe.json` into the study (or to `out`), and the law beside it as `laws/<name>.json`. A refusal is a
+    recipe too: read `recipe.verdict`.
 
     Raises:
         NotEnoughEvidence: too few finished trials to fit the law at all.
@@ -51,6 +52,7 @@ def make_recipe(
         version=__version__,
         references=tuple(key for key in (chooser.reference, registry.part("laws", found.law.name).reference) if key),
     )
+    save_fit(study, found.fit, found.law)
     write_json(Path(out) if out is not None else study.folder / "recipe.json", recipe)
     return recipe
 

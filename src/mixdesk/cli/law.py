@@ -7,7 +7,8 @@ from pathlib import Path
 import typer
 
 import mixdesk
-from mixdesk.cli.tables import JSON_OPTION, QUIET_OPTION, lines, say, say_table
+from mixdesk.cli.tables import JSON_OPTION, read_pair, say, say_table
+from mixdesk.core.errors import InputError
 from mixdesk.core.objective import LeagueRow
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Laws: mixture to loss, with uncertainty.")
@@ -30,13 +31,12 @@ def fit(
 
 
 @app.command()
-def compare(folder: Path = FOLDER, as_json: bool = JSON_OPTION, quiet: bool = QUIET_OPTION) -> None:
+def compare(folder: Path = FOLDER, as_json: bool = JSON_OPTION) -> None:
     """The league of laws on mixtures they have not seen: error, rank, regret, coverage of 90 % intervals.
 
     Example: mixdesk law compare my-study
     """
-    with lines(quiet) as progress:
-        rows, skipped = mixdesk.compare_laws(mixdesk.open_study(folder), progress=progress)
+    rows, skipped = mixdesk.compare_laws(mixdesk.open_study(folder))
     say_table(league_rows(rows), as_json=as_json)
     for name, reason in skipped.items():
         typer.echo(f"skipped {name}: {reason}", err=True)
@@ -45,15 +45,26 @@ def compare(folder: Path = FOLDER, as_json: bool = JSON_OPTION, quiet: bool = QU
 @app.command()
 def predict(
     law: Path = typer.Argument(..., help="A law that `mixdesk law fit` wrote."),
-    mixtures: Path = typer.Option(..., help="CSV: run id and a column per domain."),
+    mixtures: Path | None = typer.Option(None, help="CSV: run id and a column per domain."),
+    weight: list[str] = typer.Option([], help="DOMAIN=WEIGHT of one mixture instead; may be repeated."),
     out: Path | None = typer.Option(None, "--out", "-o", help="CSV to write. Default: print."),
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """Predict mixtures from a CSV, with the 90 % interval of one new run.
+    """Predict mixtures, with the 90 % interval of one new run of each.
 
     Example: mixdesk law predict law.json --mixtures candidates.csv -o predictions.csv
     """
-    rows = mixdesk.predict_csv(law, mixtures, out)
+    if (mixtures is None) == (not weight):
+        raise InputError(
+            "nothing to predict",
+            value="no mixture" if not weight else "both kinds",
+            bound="--mixtures or --weight",
+            remedy="give one of the two",
+        )
+    given = dict([read_pair(text, "weight") for text in weight])
+    rows = mixdesk.predict_csv(
+        law, mixtures if mixtures is not None else mixdesk.Mixture.of(given, normalise=True), out
+    )
     if out is not None:
         say(f"{len(rows)} predictions in {out}")
     else:

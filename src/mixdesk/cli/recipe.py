@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 import mixdesk
-from mixdesk.cli.tables import JSON_OPTION, QUIET_OPTION, lines, say, say_json, say_table
+from mixdesk.cli.tables import JSON_OPTION, QUIET_OPTION, lines, read_pair, say, say_json, say_table
 from mixdesk.core.files import to_data
 from mixdesk.core.recipe import Recipe
 
@@ -29,9 +29,8 @@ def make(
 
     Example: mixdesk recipe make my-study
     """
-    from mixdesk.cli.study import _term
-
-    wanted = mixdesk.Objective(terms=tuple(_term(text) for text in objective)) if objective else None
+    terms = tuple(read_pair(text, "weight", 1.0) for text in objective)
+    wanted = mixdesk.Objective(terms=terms) if terms else None
     study = mixdesk.open_study(folder)
     recipe = mixdesk.make_recipe(study, law=law, strategy=strategy, objective=wanted, out=out)
     print_recipe(recipe, as_json=as_json)

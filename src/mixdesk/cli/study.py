@@ -8,8 +8,7 @@ from pathlib import Path
 import typer
 
 import mixdesk
-from mixdesk.cli.tables import JSON_OPTION, QUIET_OPTION, lines, say, say_json, say_table
-from mixdesk.core.errors import InputError
+from mixdesk.cli.tables import JSON_OPTION, QUIET_OPTION, lines, read_pair, say, say_json, say_table
 from mixdesk.core.files import to_data
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="A population of trials with one objective.")
@@ -88,7 +87,7 @@ def import_(
 
     Example: mixdesk study import --mixtures runs.csv --scores scores.csv -o my-study
     """
-    terms = dict(_term(text) for text in objective)
+    terms = dict(read_pair(text, "weight", 1.0) for text in objective)
     study = mixdesk.import_study(
         mixtures, scores, out, id_column=id_column, objective=terms or None, higher=higher, unit=unit
     )
@@ -166,18 +165,6 @@ def report(
     Example: mixdesk study report my-study
     """
     say(str(mixdesk.write_desk(mixdesk.open_study(folder), out)))
-
-
-def _term(text: str) -> tuple[str, float]:
-    name, equals, weight = text.rpartition("=")
-    if not equals:
-        return text, 1.0
-    try:
-        return name, float(weight)
-    except ValueError:
-        raise InputError(
-            f"the weight of objective `{name}` is no number", value=weight, bound="METRIC=WEIGHT", remedy="correct it"
-        ) from None
 
 
 def _short(weights: dict[str, float]) -> str:

@@ -10,10 +10,28 @@ from typing import Any
 
 import typer
 
+from mixdesk.core.errors import InputError
 from mixdesk.core.protocols import Progress
 
 JSON_OPTION = typer.Option(False, "--json", help="Print JSON instead of text.")
 QUIET_OPTION = typer.Option(False, "--quiet", "-q", help="No progress bars.")
+
+
+def read_pair(text: str, what: str, default: float | None = None) -> tuple[str, float]:
+    """NAME=NUMBER of an option; without `=`, the `default` number.
+
+    Raises:
+        InputError: no number.
+    """
+    name, equals, number = text.rpartition("=")
+    if not equals and default is not None:
+        return text, default
+    try:
+        return name, float(number)
+    except ValueError:
+        raise InputError(
+            f"`{text}` gives no {what}", value=number, bound=f"NAME={what.upper()}, a number", remedy="correct it"
+        ) from None
 
 
 def say(text: str = "") -> None:

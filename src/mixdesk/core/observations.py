@@ -186,7 +186,8 @@ class Observations:
             rest = Y_gr - Y_gr.mean(0) - Y_gr.mean(1, keepdims=True) + Y_gr.mean()
             within2 = float((rest**2).sum() / ((len(rows_of) - 1) * (len(columns) - 1)))
             between2 = max(float(Y_gr.mean(0).var(ddof=1)) - within2 / len(rows_of), 0.0)
-            means = [np.nanmean(self.Y_nm[self.group_n == g, j]) for g in reps]
+            known = np.isfinite(self.Y_nm[:, j])
+            means = [self.Y_nm[known & (self.group_n == g), j].mean() for g in np.unique(self.group_n[known])]
             out.append(
                 Noise(
                     metric=metric.name,

@@ -6,8 +6,9 @@ Muon on the block matrices: the step is the momentum matrix with its singular va
 
 AdamW (betas .9 and .95) on the embedding, the only parameter with weight decay.
 
-Reference: jordan2024muon. Different from the original: fp32 instead of bf16 (the same numbers on every CPU), and
-matrices of one shape are orthogonalised together (`torch.optim.Muon` goes one by one, in bf16).
+Reference: jordan2024muon. Different from the original: three Newton-Schulz steps instead of five, fp32 instead of bf16
+(the same numbers on every CPU), and matrices of one shape are orthogonalised together (`torch.optim.Muon` goes one by
+one, in bf16).
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from torch.optim import AdamW, Optimizer
 from mixdesk.core.scale import Hyper
 from mixdesk.engine.model import Transformer
 
-# Quintic Newton-Schulz coefficients of Jordan et al.: steepest at zero, ends with singular values in about (.7, 1.2).
+# Quintic Newton-Schulz coefficients of Jordan et al.: each step multiplies small singular values by 3.4.
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+# Theirs is 5. Three gave the same bits per byte (2.779 and 2.778 at width 64, 2.453 and 2.450 at 128) a tenth faster.
 N_NEWTON_SCHULZ = 3
 MOMENTUM = 0.95
 

@@ -29,8 +29,6 @@ MAX_SCORE = 30.0
 # Prior sd of the scores t, in the metric's sd over runs, among which leave-one-out error chooses: the ridge on t is
 # (noise ÷ prior sd)². Sharp laws (a domain that matters only near zero weight) need the last, noisy runs the first.
 PRIOR_SDS = (1.0, 2.0, 4.0, 8.0, 16.0)
-# A calmer prior is preferred where its squared error is within this factor of the least.
-NEARLY = 1.1
 # Rounds of (noise → ridge → fit), from this ridge down to this; the noise has settled after the third.
 N_ROUNDS, FIRST_RIDGE, LEAST_RIDGE = 4, 1e-3, 1e-12
 # Starting levels c, in sd below the smallest value: from a sharp bend to nearly a plane.
@@ -39,8 +37,9 @@ START_DEPTHS = (0.02, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 LEAST_REST = 0.25
 # Variance of a run ÷ variance of its replicate's offset, where no crossed block measures it, and the range allowed.
 OFFSET_RATIO, OFFSET_RATIOS = 1.0, (1e-6, 1e6)
-# Steps of the solver at most; nearly all problems settle within twenty. Draws start at the fit and need less digits.
-N_STEPS, TOLERANCE, DRAW_TOLERANCE = 100, 1e-10, 1e-6
+# Steps of the solver at most, and the relative gain at which a problem has settled: in the last round, and before it
+# or in a draw, where fewer digits do.
+N_STEPS, TOLERANCE, ROUGH = 100, 1e-10, 1e-6
 # What keeps a division and a matrix inverse finite in numbers of size one, and the damping at which a step is nil.
 TINY, MAX_DAMPING = 1e-14, 1e10
 # The browser gets this many draws at most: enough for a 90 % band.
@@ -71,6 +70,7 @@ class Exponential:
         batch = _Batch.of(obs, units)
         found = _fit_mean(batch)
         draws_kmp = _fit_draws(batch, found, self.n_draws)
+        shift_km = units.shift_m + _level_draws(obs, self.n_draws)
         log_scale = np.log(units.scale_m)[:, None]
         scores = batch.L_nl.shape[1] + np.array([obs.domains.index(name) for name in domains])
         return ExponentialFit(
@@ -79,7 +79,7 @@ class Exponential:
             sign_m=units.sign_m,
             c_m=units.shift_m + units.scale_m * found.theta_bp[:, 0],
             t_md=found.theta_bp[:, scores] + log_scale,
-            draw_c_km=units.shift_m + units.scale_m * draws_kmp[:, :, 0],
+            draw_c_km=shift_km + units.scale_m * draws_kmp[:, :, 0],
             draw_t_kmd=draws_kmp[:, :, scores] + log_scale,
             noise_mm=run_noise(
                 obs, found.residual_bn.T * units.sign_m * units.scale_m, found.variance_b * units.scale_m**2
@@ -349,17 +349,16 @@ def _fit_mean(batch: _Batch) -> _Found:
     """The best start of each metric, then the prior sd of t by leave-one-out error among `PRIOR_SDS`."""
     m, n_starts, n_priors = len(batch.Y_bn), len(START_DEPTHS), len(PRIOR_SDS)
     starts = np.concatenate([_start(batch, depth) for depth in START_DEPTHS])
-    theta, cost = _descend(batch.times(n_starts), starts, np.full(n_starts * m, FIRST_RIDGE))
+    theta, cost = _descend(batch.times(n_starts), starts, np.full(n_starts * m, FIRST_RIDGE), tolerance=ROUGH)
     best_m = np.argmin(cost.reshape(n_starts, m), axis=0) * m + np.arange(m)
     rivals, prior_b = batch.times(n_priors), np.repeat(PRIOR_SDS, m)
     theta, ridge_b = np.tile(theta[best_m], (n_priors, 1)), np.full(n_priors * m, FIRST_RIDGE)
-    for _ in range(N_ROUNDS):
-        theta, _ = _descend(rivals, theta, ridge_b)
+    for tolerance in (*[ROUGH] * (N_ROUNDS - 1), TOLERANCE):
+        theta, _ = _descend(rivals, theta, ridge_b, tolerance=tolerance)
         found = _Found.at(rivals, theta, ridge_b)
         ridge_b = np.maximum(found.variance_b / prior_b**2, LEAST_RIDGE)
     left_out = (found.left_out_bn**2).sum(1).reshape(n_priors, m)
-    # The calmest law whose error is nearly the least: argmax finds the first, and priors go from calm to sharp.
-    chosen = np.argmax(left_out <= NEARLY * left_out.min(axis=0), axis=0) * m + np.arange(m)
+    chosen = np.argmin(left_out, axis=0) * m + np.arange(m)
     return _Found(found.theta_bp[chosen], found.ridge_b[chosen], found.residual_bn[chosen], found.leverage_bn[chosen])
 
 
@@ -376,8 +375,20 @@ def _fit_draws(batch: _Batch, found: _Found, n_draws: int) -> Floats:
     sign_kg = rng.standard_normal((n_draws, int(batch.group_n.max()) + 1))
     moved = batch.times(n_draws, found.left_out_bn * sign_kg[:, None, batch.group_n])
     start, ridge_b = np.tile(found.theta_bp, (n_draws, 1)), np.tile(found.ridge_b, n_draws)
-    theta, _ = _descend(moved, start, ridge_b, tolerance=DRAW_TOLERANCE)
+    theta, _ = _descend(moved, start, ridge_b, tolerance=ROUGH)
     return theta.reshape(n_draws, m, p)
+
+
+def _level_draws(obs: Observations, n_draws: int) -> Floats:
+    """How far the mean of the replicates seen may lie from the mean of all, (k, m): 0 where no block measured it.
+
+    All mixtures share it, so it cancels in every difference.
+    """
+    n_replicates = len(np.unique(obs.replicate_n))
+    between = {one.metric: one.between for one in obs.noise()}
+    sd_m = np.array([between.get(metric.name, 0.0) for metric in obs.metrics]) / np.sqrt(n_replicates)
+    shift: Floats = np.random.default_rng(1).standard_normal((n_draws, len(sd_m))) * sd_m
+    return shift
 
 
 def _start(batch: _Batch, depth: float) -> Floats:
@@ -392,9 +403,7 @@ def _start(batch: _Batch, depth: float) -> Floats:
     return theta
 
 
-def _descend(
-    batch: _Batch, start_bp: Floats, ridge_b: Floats, *, tolerance: float = TOLERANCE
-) -> tuple[Floats, Floats]:
+def _descend(batch: _Batch, start_bp: Floats, ridge_b: Floats, *, tolerance: float) -> tuple[Floats, Floats]:
     """Levenberg–Marquardt on all problems at once: Σ (y − ŷ)² + Σ penalty θ²; coefficients and cost.
 
     Each problem has its own damping and leaves the batch when its cost has settled.

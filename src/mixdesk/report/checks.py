@@ -41,8 +41,14 @@ def checks(view: StudyView, answer: Answer) -> tuple[Check, ...]:
     )
 
 
+def _rival(view: StudyView, recipe: Recipe) -> str:
+    """The rival the page opens with, so that headline and checks speak of the same difference."""
+    found = figures.headline(view, recipe)
+    return figures.reference(view).name if found is None else found.rival
+
+
 def _noise(view: StudyView, recipe: Recipe) -> Check:
-    noise, rival = figures.objective_noise(view, recipe.objective), figures.reference(view).name
+    noise, rival = figures.objective_noise(view, recipe.objective), _rival(view, recipe)
     first = view.rungs[0].label
     at_proxy = [c for c in recipe.comparisons if c.rival == rival and c.metric == "objective" and c.rung == first]
     found = at_proxy[-1] if at_proxy else recipe.against(rival)
@@ -60,7 +66,9 @@ def _noise(view: StudyView, recipe: Recipe) -> Check:
         f"repeats ({words.value(noise.within)}, {runs})"
     )
     if found.verdict == "better":
-        return Check(mark="good", title="Larger than the noise", detail=detail, href="#signal")
+        # Two single runs of one mixture differ by more than twice the spread one time in six.
+        mark, title = ("good", "Larger than the noise") if times >= 2.0 else ("warn", "Close to the noise")
+        return Check(mark=mark, title=title, detail=detail, href="#signal")
     whole = words.interval(found.low, found.high)
     title = "Worse than " + rival if found.verdict == "worse" else "Not larger than the noise"
     detail = f"{words.difference(found.difference)} against {rival}, interval {whole}; repeats differ by "
@@ -77,7 +85,7 @@ def _confirmed(view: StudyView, recipe: Recipe) -> Check:
             detail="no fresh trial has trained the recipe beside its rivals",
             href=href,
         )
-    pair = next((p for p in found if p.rival == figures.reference(view).name), found[0])
+    pair = next((p for p in found if p.rival == _rival(view, recipe)), found[0])
     n_won = sum(difference < 0.0 for _, difference in pair.differences)
     n = max(pair.trained.n_pairs, len(pair.differences))
     detail = f"{n_won} of {n} fresh pairs beat {pair.rival} at {pair.trained.rung}: {_span(pair.trained)}"

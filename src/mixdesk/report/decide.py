@@ -197,7 +197,8 @@ def _rival(row: StripRow, recipe: Recipe | None, low: float, high: float) -> str
         f' rx="2"/>{sign_at(row.name, x(found.difference), 9)}</svg>'
     )
     said = f"{100 * found.level:.0f}{words.THIN}% interval {words.interval(found.low, found.high)}, {found.basis}"
-    return f'{drawing}<span class="dv" title="{text(said)}"><b>{words.difference(found.difference)}</b> {found.basis}</span>'
+    number = f"<b>{words.difference(found.difference)}</b> {found.basis}"
+    return f'{drawing}<span class="dv" title="{text(said)}">{number}</span>'
 
 
 def checks_card(view: StudyView, answer: Answer) -> str:
@@ -290,7 +291,9 @@ def _meter(epochs: float | None, limit: float | None) -> str:
         return f"{epochs:.1f}"
     over = " hot" if epochs > limit * (1 + 1e-6) else ""
     fill = min(epochs / limit, 1.0)
-    return f'<span class="meter{over}"><i style="width:{100 * fill:.1f}%"></i></span><span class="ev">{epochs:.1f}</span>'
+    return (
+        f'<span class="meter{over}"><i style="width:{100 * fill:.1f}%"></i></span><span class="ev">{epochs:.1f}</span>'
+    )
 
 
 def other_card(view: StudyView, answer: Answer) -> str:
@@ -324,10 +327,10 @@ def _without_answer(view: StudyView) -> str:
     n = sum(trial.state in ("done", "diverged") for trial in view.trials)
     planned = max(len(view.trials), (view.budget.n_trials or 0) if view.budget is not None else 0)
     if n < planned:
-        said, mark, word = f"{n} of {planned} trials are in. Too early for a recipe.", "wait", "Running"
+        said, word = f"{n} of {planned} trials are in. Too early for a recipe.", "Running"
         reason = "The page fills as trials finish. A law, a recipe and the faders come when the study is done."
     else:
-        said, mark, word = f"{words.plural(n, 'trial')} are in. No recipe was made yet.", "wait", "No recipe"
+        said, word = f"{words.plural(n, 'trial')} are in. No recipe was made yet.", "No recipe"
         reason = f"Make one: mixdesk recipe make {view.name}"
     share = n / planned if planned else 0.0
     values = [v for t in view.at() if (v := figures.measured(view, view.objective, t.final)) == v]
@@ -338,10 +341,13 @@ def _without_answer(view: StudyView) -> str:
     noise = figures.objective_noise(view, view.objective)
     rows.append(("spread of repeats", "not measured yet" if noise is None else words.value(noise.within)))
     so_far = card("So far", "", pairs(rows), span=8)
+    count = (
+        f'<div class="num dim">{n}<small> of {planned}</small></div><p class="cap">trials with an answer</p>'
+        f'<div class="prog"><i style="width:{100 * share:.1f}%"></i></div>'
+    )
     return (
-        f'<div class="verdict"><div><div class="eyebrow"><span class="pill {mark}">{icon(mark)}{word}</span>'
+        f'<div class="verdict"><div><div class="eyebrow"><span class="pill wait">{icon("wait")}{word}</span>'
         f"<span>objective: {name(view.objective.title, 60)}</span></div><h1>{text(said)}</h1>"
-        f'<p class="lede">{text(reason)}</p></div><div class="gain"><div class="num dim">{n}<small> of {planned}</small>'
-        f'</div><p class="cap">trials with an answer</p><div class="prog"><i style="width:{100 * share:.1f}%"></i></div>'
-        f'</div></div>{strips(view, None)}<div class="grid">{so_far}{cost_card(view, None)}</div>'
+        f'<p class="lede">{text(reason)}</p></div><div class="gain">{count}</div></div>'
+        f'{strips(view, None)}<div class="grid">{so_far}{cost_card(view, None)}</div>'
     )

@@ -46,7 +46,9 @@ def render(view: StudyView, answers: tuple[Answer, ...]) -> str:
         "explore": _explore(answers),
         "doubt": evidence,
         "raw": doubt.raw(view, answers),
-        "data": _json({"console": console(view, answers[0]) if answers else None, "trials": trials(view), "specs": specs}),
+        "data": _json(
+            {"console": console(view, answers[0]) if answers else None, "trials": trials(view), "specs": specs}
+        ),
         "js": (PAGE / "desk.js").read_text(encoding="utf-8"),
         "plotly": plotly.offline.get_plotlyjs() if specs else "",
     }
@@ -68,7 +70,9 @@ def _hues(colours: tuple[Colour, ...]) -> str:
 
 def _study_line(view: StudyView) -> str:
     n = sum(trial.state in ("done", "diverged") for trial in view.trials)
-    return f"study <b>{name(view.name, 32)}</b>, {words.plural(n, 'trial')}, {words.plural(len(view.domains), 'domain')}"
+    return (
+        f"study <b>{name(view.name, 32)}</b>, {words.plural(n, 'trial')}, {words.plural(len(view.domains), 'domain')}"
+    )
 
 
 def _explore(answers: tuple[Answer, ...]) -> str:
@@ -96,7 +100,8 @@ def console(view: StudyView, answer: Answer) -> dict[str, Any]:
         "domains": list(domains),
         "channels": [{"i": band.members[0], "label": band.label, "family": band.family} for band in bands],
         "presets": [
-            {"name": one.name, "weights": list(one.mixture.over(domains))} for one in figures.named_mixtures(view, recipe)
+            {"name": one.name, "weights": list(one.mixture.over(domains))}
+            for one in figures.named_mixtures(view, recipe)
         ],
         "start": figures.lead_of(view, recipe).name,
         "reference": figures.reference(view).name,

@@ -57,7 +57,7 @@ def _predict(view: StudyView, answer: Answer, specs: Specs) -> str:
     if noise is not None:
         rest = math.sqrt(sum((p.measured - p.mean) ** 2 for p in found) / len(found))
         one_run = math.hypot(noise.within, noise.between)
-        said += f" Error {words.value(rest)}; two runs of one mixture alone differ by {words.value(one_run)}."
+        said += f" Error {words.value(rest)}; repeats of one mixture alone spread by {words.value(one_run)}."
     body = _figure("fig-predict", panels.predict(found, unit), specs, 340) + f'<p class="after">{said}</p>'
     n = f"n = {len(found)} trials"
     foot = (text(unit), n, "out of fold, split by mixture", "bars: 90\u202f% interval of one run", f"law: {name(law)}")
@@ -116,7 +116,10 @@ def _curves(view: StudyView, recipe: Recipe | None, specs: Specs) -> str:
 
 def _confirm(view: StudyView, recipe: Recipe, specs: Specs) -> str:
     found = figures.paired(view, recipe)
-    title, question = "Did fresh trials agree?", "Recipe and rivals trained anew, paired by replicate. Below zero is a gain."
+    title, question = (
+        "Did fresh trials agree?",
+        "Recipe and rivals trained anew, paired by replicate. Below zero is a gain.",
+    )
     if not found:
         said = "Nothing was confirmed: no fresh trial has trained the recipe beside its rivals."
         head = '<p class="none">' + said + "</p>"
@@ -140,20 +143,22 @@ def _comparisons(recipe: Recipe) -> str:
     found.sort(key=lambda c: (order.get(c.rival, len(order)), c.basis == "trained"))
     rows = [
         [
-            f"{sign(c.rival)} {text(c.rival)}",
-            f"{c.basis}",
+            f'{sign(c.rival)} {text(c.rival)} <small class="sub">{c.basis}</small>',
             words.difference(c.difference),
             words.interval(c.low, c.high),
             f"{100 * c.level:.0f}{words.THIN}%",
         ]
         for c in found
     ]
-    head = (("recipe −", ""), ("basis", "x"), ("mean", "r"), ("interval", "r"), ("level", "r x"))
+    head = (("recipe − rival", ""), ("mean", "r"), ("interval", "r"), ("level", "r x"))
     return table(head, rows, class_="tight")
 
 
 def _signal(view: StudyView, recipe: Recipe | None) -> str:
-    title, question = "Is there anything to find?", "Spread over mixtures against the spread between repeats of one mixture."
+    title, question = (
+        "Is there anything to find?",
+        "Spread over mixtures against the spread between repeats of one mixture.",
+    )
     objective = recipe.objective if recipe is not None else view.objective
     whole = figures.objective_noise(view, objective)
     found = (() if whole is None else (whole,)) + view.noise()
@@ -170,7 +175,13 @@ def _signal(view: StudyView, recipe: Recipe | None) -> str:
         ]
         for n in found
     ]
-    head = (("metric", ""), ("over mixtures", "r"), ("repeats, within", "r"), ("between replicates", "r x"), ("ratio", "r"))
+    head = (
+        ("metric", ""),
+        ("over mixtures", "r"),
+        ("repeats, within", "r"),
+        ("between replicates", "r x"),
+        ("ratio", "r"),
+    )
     foot = (
         "standard deviations in the metric's unit",
         f"n = {found[0].n_mixtures} × {found[0].n_replicates} runs at {name(view.rungs[0].label)}",
@@ -193,7 +204,9 @@ def _trials(view: StudyView, recipe: Recipe | None) -> str:
         f'<th scope="col" class="{"" if i in (0, 1, 2) else "r"}"><button type="button">{name(one, 16)}</button></th>'
         for i, one in enumerate(head)
     )
-    body = "".join(_trial(view, trial, figures.measured(view, objective, trial.final), bands) for trial in view.trials[:MOST_ROWS])
+    body = "".join(
+        _trial(view, trial, figures.measured(view, objective, trial.final), bands) for trial in view.trials[:MOST_ROWS]
+    )
     tools = (
         '<p class="acts"><button type="button" class="tbtn" id="csv" hidden>Download CSV</button>'
         '<button type="button" class="tbtn" id="more" hidden></button></p>'
@@ -206,7 +219,9 @@ def _trials(view: StudyView, recipe: Recipe | None) -> str:
     foot = ("weights in per cent of training tokens", "metrics in their own units", shown)
     if not view.trials:
         wrapped, tools = '<p class="none">No trial was asked yet.</p>', ""
-    return card("Trials", "The raw numbers. Press a head to sort by it.", tools + wrapped, foot=foot, span=9, id_="trials")
+    return card(
+        "Trials", "The raw numbers. Press a head to sort by it.", tools + wrapped, foot=foot, span=9, id_="trials"
+    )
 
 
 def _trial(view: StudyView, trial: Trial, value: float, bands: tuple[figures.Band, ...]) -> str:
@@ -236,6 +251,10 @@ def _provenance(view: StudyView, recipe: Recipe | None) -> str:
     ]  # fmt: skip
     if recipe is not None:
         p = recipe.provenance
-        rows += [("law", name(p.law)), ("strategy", name(p.strategy)), ("papers", text(", ".join(p.references) or "none"))]
+        rows += [
+            ("law", name(p.law)),
+            ("strategy", name(p.strategy)),
+            ("papers", text(", ".join(p.references) or "none")),
+        ]
         rows.append(("mixdesk", text(p.version)))
     return card("Provenance", "Enough to make these numbers again.", pairs(rows), span=3, id_="provenance")

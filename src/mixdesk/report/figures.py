@@ -361,7 +361,8 @@ def curves(view: StudyView, recipe: Recipe | None) -> tuple[Curve, ...]:
     """
     objective = recipe.objective if recipe is not None else view.objective
     known, first = named_mixtures(view, recipe), view.rungs[0].label
-    named, plain = [], []
+    named: list[Curve] = []
+    plain: list[Curve] = []
     for trial in view.trials:
         line = [(p.n_tokens, measured(view, objective, dict(p.metrics))) for p in trial.points]
         line = [(n, y) for n, y in line if n > 0 and math.isfinite(y)]

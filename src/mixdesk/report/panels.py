@@ -29,8 +29,16 @@ def _spec(figure: go.Figure, label: str) -> dict[str, Any]:
 
 def _layout(x: str, y: str, **more: Any) -> go.Layout:
     return go.Layout(
-        xaxis={"title": {"text": html.escape(x), "standoff": 8}, "zeroline": False, **more.pop("xaxis", {})},
-        yaxis={"title": {"text": html.escape(y), "standoff": 6}, "zeroline": False, **more.pop("yaxis", {})},
+        xaxis={
+            "title": {"text": html.escape(x), "standoff": 8, "font": {"size": 12}},
+            "zeroline": False,
+            **more.pop("xaxis", {}),
+        },
+        yaxis={
+            "title": {"text": html.escape(y), "standoff": 6, "font": {"size": 12}},
+            "zeroline": False,
+            **more.pop("yaxis", {}),
+        },
         margin={"l": 62, "r": 14, "t": 10, "b": 46},
         showlegend=False,
         hovermode="closest",
@@ -71,13 +79,13 @@ def predict(points: tuple[FitPoint, ...], unit: str) -> dict[str, Any]:
         hovertemplate="%{customdata}<br>measured %{y:.4f}<br>predicted %{x:.4f}<extra></extra>",
     )
     layout = _layout(
-        f"predicted without seeing the trial, {unit}", f"measured, {unit}", xaxis={"range": ends}, yaxis={"range": ends}
+        f"predicted out of fold, {unit}", f"measured, {unit}", xaxis={"range": ends}, yaxis={"range": ends}
     )
     return _spec(go.Figure([line, spans, dots], layout), f"{len(points)} trials, measured against predicted")
 
 
 def learning(curves: tuple[Curve, ...], unit: str) -> dict[str, Any]:
-    """Objective over trained tokens. Proxies thin; recipe and rivals at later rungs by line style and sign at the end."""
+    """Objective over trained tokens. Proxies thin; recipe and rivals at later rungs by line style and sign."""
     ends = [curve.values[-1] for curve in curves]
     low, high = min(ends), max(ends)
     span = (high - low) or 0.05
@@ -144,7 +152,7 @@ def confirmation(pairs: tuple[Paired, ...], unit: str) -> dict[str, Any]:
                 meta="rival",
                 marker=ring,
                 hovertemplate=hover,
-            )  # fmt: skip
+            )
         )
     rows = list(range(len(pairs)))
     layout = _layout(

@@ -8,8 +8,9 @@ Any other law works too: gradients come from the fit where it has them (`gradien
 solver starts from several mixtures. `reduce = "worst"` is solved in epigraph form: minimise z with metric ≤ z.
 
 What we do differently: Olmix solves with cvxpy and stops there. Here SLSQP solves, a linear programme then verifies
-that no direction leads down (the first-order condition), and what cannot be verified is said. The search stays in the
-region of the runs; without that a log-linear law walks to a vertex that nobody tried.
+that no direction leads down (the first-order condition), and what cannot be verified is said. A law that is constant
+in steps has no such condition: there the best simulated mixtures are averaged. The search stays in the region of the
+runs; without that a log-linear law walks to a vertex that nobody tried.
 """
 
 from __future__ import annotations
@@ -38,9 +39,10 @@ STEP = 1e-5
 # still passes for none (in units of the objective, times 1 + kl).
 BOX = 1e-2
 FLAT = 1e-4
-# Simulated candidates, and how many of the best serve as starts.
+# Simulated candidates, how many of the best serve as starts, and how many are averaged where the law has no slope.
 N_SIMULATED = 2_000
 N_STARTS = 4
+N_AVERAGED = 20
 # Mixtures around the optimum and draws of the law that measure how flat it is.
 N_AROUND = 2_000
 N_DRAWS = 64
@@ -88,10 +90,9 @@ class Exact:
         rng = np.random.default_rng(view.seed)
         simulated = simulate(terrain, N_SIMULATED, N_SIMULATED, rng)
         problem = Problem(terrain, self.kl)
-        best, is_verified = _solve(problem, _starts(terrain, simulated))
+        best, doubt = _solve(problem, simulated)
         base = "natural" if view.natural is not None else "uniform"
         pull = f" with a pull of {self.kl:g} per nat to {base}" if self.kl > 0.0 else ""
-        doubt = "" if is_verified else "; the solver could not verify it: the best of all starts stands in"
         mixture = terrain.space.mixture(best)
         return Recommendation(
             mixture=mixture,
@@ -163,14 +164,23 @@ def _starts(terrain: Terrain, simulated: Floats) -> Floats:
     return terrain.enter(np.array(rows))
 
 
-def _solve(problem: Problem, starts_qd: Floats) -> tuple[Floats, bool]:
-    """The lowest mixture that any start leads to (or is), and whether the first-order condition holds there."""
-    found = list(starts_qd)
-    for start in starts_qd:
-        found.append(_descend(problem, start))
-    heights = problem.height(np.array(found))
+def _solve(problem: Problem, simulated: Floats) -> tuple[Floats, str]:
+    """The lowest mixture that any start leads to (or is), and a sentence of doubt where it is not verified.
+
+    A law without slope at most starts is constant in steps (trees): there the mean of the lowest simulated mixtures
+    stands in, as in RegMix.
+    """
+    starts = _starts(problem.terrain, simulated)
+    n_flat = sum(not problem.slopes(row).any() for row in starts)
+    if 2 * n_flat > len(starts):
+        lowest = simulated[np.argsort(problem.height(simulated), kind="stable")[:N_AVERAGED]]
+        return lowest.mean(axis=0), f"; the law is constant in steps: mean of the best {N_AVERAGED} simulated mixtures"
+    found = np.array([*starts, *(_descend(problem, row) for row in starts)])
+    heights = problem.height(found)
     best = found[int(np.where(np.isnan(heights), np.inf, heights).argmin())]
-    return best, _descent(problem, best) <= FLAT * (1.0 + problem.kl)
+    if _descent(problem, best) <= FLAT * (1.0 + problem.kl):
+        return best, ""
+    return best, "; the solver could not verify it: the best of all starts stands in"
 
 
 def _descend(problem: Problem, start_d: Floats) -> Floats:

@@ -3,7 +3,7 @@
 Mixtures: a column with the run's id and one per domain, fractions of training tokens. Scores: the id and one column
 per metric; an empty cell is "not measured". Rows and columns in any order; names stay as they are. A column without
 any number is no domain and no metric, nor are the other columns of a file of questions (`answers.py`). Where mixtures
-have a column `replicate` of whole numbers it is kept; else repeats of a mixture are numbered in the order of the file.
+have a column `replicate` of whole numbers it is kept; else repeats of a mixture are numbered in the order of their ids.
 
 What is mended or left out is said in notes, which the record keeps. What cannot be read is an error before anything is
 written.
@@ -83,7 +83,8 @@ def import_study(
     column = _shared_id(weights, measured, id_column)
     table = _mixtures(weights, weights.ids(column), column)
     values, score_notes = _scores(measured, column)
-    runs = [run for run in table.by_run if values.get(run)]
+    # By id, so that the order of rows has no part in the study: 2 before 10.
+    runs = sorted((run for run in table.by_run if values.get(run)), key=lambda run: (len(run), run))
     notes = [*table.notes, *score_notes, *_unmatched(table.by_run, values, mixtures, scores)]
     if not runs:
         raise InputError(
@@ -201,6 +202,7 @@ def _mixtures(sheet: Sheet, ids: Sequence[str], id_column: str | None) -> _Mixtu
     ignored = [name for name in ignored if name in QUESTION or sheet.is_text(name)]
     domains = [name for name in sheet.columns if name not in (id_column, REPLICATE, *ignored)]
     columns = {name: sheet.numbers(name, ids) for name in domains}
+    numbers = _replicate_column(sheet, ids)
     by_run: dict[str, Mixture] = {}
     mended: list[float] = []
     for i, run in enumerate(ids):
@@ -212,7 +214,8 @@ def _mixtures(sheet: Sheet, ids: Sequence[str], id_column: str | None) -> _Mixtu
             f"`{sheet.path.name}`: {len(mended)} of {len(ids)} rows sum to {min(mended):.4g} to {max(mended):.4g}, "
             "not to one, and were divided by their sum (rounded weights)."
         )
-    return _Mixtures(by_run=by_run, replicates=_replicates(sheet, ids, by_run), notes=notes)
+    _check_repeats(sheet.path, by_run, numbers)
+    return _Mixtures(by_run=by_run, replicates=numbers, notes=notes)
 
 
 def _mixture(row: Mapping[str, float | None], where: str, mended: list[float]) -> Mixture:
@@ -245,31 +248,36 @@ def _mixture(row: Mapping[str, float | None], where: str, mended: list[float]) -
     return Mixture.of(weights, normalise=not is_exact)
 
 
-def _replicates(sheet: Sheet, ids: Sequence[str], by_run: Mapping[str, Mixture]) -> dict[str, int]:
+def _replicate_column(sheet: Sheet, ids: Sequence[str]) -> dict[str, int]:
     """The column `replicate`, where there is one."""
     if REPLICATE not in sheet.columns:
         return {}
     found: dict[str, int] = {}
-    seen: set[tuple[Mixture, int]] = set()
     for run, value in zip(ids, sheet.numbers(REPLICATE, ids), strict=True):
-        where = f"`{sheet.path}`, row `{run}`, column `{REPLICATE}`"
         if value is None or value < 0.0 or value != int(value):
             raise InputError(
-                f"{where}: no number of a repeat",
+                f"`{sheet.path}`, row `{run}`, column `{REPLICATE}`: no number of a repeat",
                 value="an empty cell" if value is None else value,
                 bound="a whole number ≥ 0",
                 remedy=f"correct the cell; a domain may not be called `{REPLICATE}`",
             )
         found[run] = int(value)
-        if (by_run[run], found[run]) in seen:
+    return found
+
+
+def _check_repeats(path: Path, by_run: Mapping[str, Mixture], replicates: Mapping[str, int]) -> None:
+    """No two runs of one mixture have the same number."""
+    seen: dict[tuple[Mixture, int], str] = {}
+    for run, number in replicates.items():
+        key = (by_run[run], number)
+        if key in seen:
             raise InputError(
-                f"{where}: a second run of this mixture with the same number",
-                value=found[run],
-                bound="another number for each repeat",
+                f"`{path}`: rows `{seen[key]}` and `{run}` are the same mixture and the same repeat",
+                value=f"`{REPLICATE}` {number} twice",
+                bound="another number for each repeat of a mixture",
                 remedy="number the repeats, or remove the column",
             )
-        seen.add((by_run[run], found[run]))
-    return found
+        seen[key] = run
 
 
 def _numbered(by_run: Mapping[str, Mixture]) -> dict[str, int]:

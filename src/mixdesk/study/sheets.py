@@ -40,11 +40,12 @@ class Sheet:
         """
         seen: dict[str, int] = {}
         for name, line in zip(self.cells(column), self.lines, strict=True):
-            if not name or name in seen:
+            if not name or not name.isprintable() or name in seen:
                 raise InputError(
-                    f"`{self.path}`, line {line}: " + (f"`{name}` occurs twice" if name else "a row without a name"),
-                    value=f"column `{column}`" + (f", first on line {seen[name]}" if name else ""),
-                    bound="a name in every row, each once",
+                    f"`{self.path}`, line {line}: "
+                    + (f"`{name}` occurs twice" if name in seen else f"column `{column}` has no usable name"),
+                    value=f"`{name}`" + (f", first on line {seen[name]}" if name in seen else ""),
+                    bound="a printable name in every row, each once",
                     remedy="give each row its own name",
                 )
             seen[name] = line

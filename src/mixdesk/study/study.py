@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 import warnings
@@ -23,6 +24,9 @@ from mixdesk.core.trial import Event, Lease, Result, StudyView, Trial
 from mixdesk.study import answers
 from mixdesk.study.config import StudyConfig
 from mixdesk.study.record import ANSWERED, Record, add_up, trials_sha256
+
+# Keys that TOML takes without quotes.
+BARE_KEY = re.compile("[A-Za-z0-9_-]+")
 
 
 class Study:
@@ -277,7 +281,10 @@ def to_toml(config: StudyConfig) -> str:
 def _toml(value: Any, depth: int) -> str:
     """A JSON value as TOML. A JSON string is a TOML string, but for DEL. TOML has no null: such keys are left out."""
     if isinstance(value, Mapping):
-        inner = (f"{_toml(key, 1)} = {_toml(item, 1)}" for key, item in value.items() if item is not None)
+        known = {key: item for key, item in value.items() if item is not None}
+        inner = (
+            f"{key if BARE_KEY.fullmatch(key) else _toml(key, 1)} = {_toml(item, 1)}" for key, item in known.items()
+        )
         return "{ " + ", ".join(inner) + " }"
     if isinstance(value, list):
         items = [_toml(item, 1) for item in value]

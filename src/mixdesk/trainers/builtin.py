@@ -21,7 +21,7 @@ from typing import IO, Any, ClassVar
 from mixdesk.core import checks
 from mixdesk.core.checks import put
 from mixdesk.core.errors import InputError, MissingExtra, WorkerError
-from mixdesk.core.files import from_data, to_data, write_json
+from mixdesk.core.files import from_data, to_data
 from mixdesk.core.plan import TrialSpec
 from mixdesk.core.trial import Event, Point, Result
 from mixdesk.trainers import contract
@@ -77,7 +77,7 @@ class Builtin:
             if importlib.util.find_spec(package) is None:
                 raise MissingExtra(package, "train")
         out = out.resolve()
-        contract.write_spec(spec, out)
+        out.mkdir(parents=True, exist_ok=True)
         request = {"spec": to_data(spec), "out": str(out), "checkpoint_every": self.checkpoint_every, "keep": self.keep}
         worker = self._take(out / "log")
         late = threading.Event()
@@ -103,7 +103,6 @@ class Builtin:
                 self._pool.idle.append(worker)
         if isinstance(answer, InputError):
             raise answer
-        write_json(out / "result.json", answer)
         return answer
 
     def close(self) -> None:

@@ -266,7 +266,7 @@ window.mixdesk = (() => {
   function code() {
     const used = DESK.domains.map((d, j) => [d, W[j]]).filter(pair => pair[1] > 0);
     if (tab === "JSON") return JSON.stringify({ domains: used.map(p => p[0]), weights: used.map(p => p[1]) }, null, 1);
-    return [`mixdesk law predict ${quote(DESK.study)}`, ...used.map(([d, w]) => `  --weight ${quote(d + "=" + w.toFixed(6))}`)].join(" \\\n");
+    return [`mixdesk law predict ${quote(`laws/${DESK.law.name}.json`)}`, ...used.map(([d, w]) => `  --weight ${quote(d + "=" + w.toFixed(6))}`)].join(" \\\n");
   }
   async function copyText(text, button) {
     let done = true;
