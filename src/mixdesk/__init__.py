@@ -14,7 +14,8 @@ __version__ = version("mixdesk")
 _HOMES = {
     "mixdesk.api": (
         "Evidence ask_study build_corpus compare_laws confirm_recipe demo export_study fit_law gather_evidence "
-        "import_study installed_documents load_fit make_recipe manual_documents new_study open_corpus open_study parts predict predict_csv read_recipe run_study "
+        "import_study installed_documents load_fit make_recipe manual_documents new_study open_corpus open_study parts "
+        "predict predict_csv read_recipe run_study "
         "save_fit tell_study write_desk"
     ),
     "mixdesk.core.corpus": "Corpus Document Domain EvalSet Shard Tokenizer",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from mixdesk.testing.contracts import check_strategy
 
 from mixdesk.core import registry
 from mixdesk.laws.exponential import Exponential
 from mixdesk.search import PARTS
+from mixdesk.testing.contracts import check_strategy
 
 
 @pytest.mark.parametrize("name", PARTS)

@@ -174,15 +174,26 @@ def test_a_splitter_names_the_domains_and_may_drop_documents(tmp_path: Path) -> 
 
 def test_documents_without_label_are_refused_or_counted(tmp_path: Path) -> None:
     mixed = [*documents(), Document(text="who am I", source="x.txt:4"), Document(text="bad\ud800", label="a")]
-    for label in (ByLabel().label, None):
-        extra = {} if label is None else {"label": label}
+    for i, extra in enumerate(({"label": ByLabel().label}, {})):
         with pytest.raises(InputError, match=r"x.txt:4.*no label"):
             build(mixed, tmp_path / "out", name="c", **extra)
         assert not (tmp_path / "out" / "manifest.json").exists()
-        corpus = build(mixed, tmp_path / f"skip{label}"[:8], name="c", on_error="skip", **extra)
+        corpus = build(mixed, tmp_path / f"skip{i}", name="c", on_error="skip", **extra)
         assert corpus.names == ("a", "b")
-    left = open_store(tmp_path / "skipNone").manifest.skipped
-    assert {one.reason: one.n for one in left} == {"no label": 1, "not UTF-8": 1}
+        left = open_store(tmp_path / f"skip{i}").manifest.skipped
+        assert {one.reason: one.n for one in left} == {"no label": 1, "not UTF-8": 1}
+
+
+def test_a_file_name_that_is_not_utf8_is_no_obstacle(sources: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff.txt")
+    (sources / "train" / "web" / name).write_text(text(55_555))
+    (sources / "train" / name).write_text(text(66_666))
+    with pytest.raises(InputError, match="cannot be used as a name"):
+        build([sources / "train"], tmp_path / "out", name="c", tokenizer="bytes")
+    corpus = build([sources / "train"], tmp_path / "out", name="c", tokenizer="bytes", on_error="skip")
+    assert {d.name: d.n_docs for d in corpus.domains}["web"] + len(
+        decoded(open_store(tmp_path / "out"), "web", "valid")
+    ) == 41
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,25 @@ def test_two_csvs_to_a_recipe_and_a_desk(tmp_path: Path) -> None:
     assert (tmp_path / "mine" / "desk.html").stat().st_size < 8_000_000
 
 
+def test_import_to_desk_needs_neither_torch_nor_tokenizers(tmp_path: Path) -> None:
+    write_tables(tmp_path)
+    code = (
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name.split('.')[0] in ('torch', 'tokenizers', 'safetensors'):\n"
+        "            raise ModuleNotFoundError(name, name=name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "import mixdesk as mx\n"
+        "study = mx.import_study('runs.csv', 'scores.csv', 'mine', objective={'loss/a': 1.0})\n"
+        "recipe = mx.make_recipe(study)\n"
+        "print(recipe.verdict.name, mx.write_desk(study, 'desk.html'))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.stdout.split() == ["better", "desk.html"], done.stderr
+    assert (tmp_path / "desk.html").exists()
+
+
 def test_scores_without_a_law_are_refused_with_exit_3(tmp_path: Path) -> None:
     write_tables(tmp_path, shuffle_scores=True)
     mixdesk("study", "import", "--mixtures", "runs.csv", "--scores", "scores.csv", "-o", "mine", cwd=tmp_path)

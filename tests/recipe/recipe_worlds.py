@@ -56,12 +56,15 @@ def studied(world: World, n_trials: int = 64, seed: int = 0, objective: Objectiv
 
 
 def shuffled(view: StudyView, seed: int) -> StudyView:
-    """The same trials with their answers dealt out anew over the mixtures."""
-    order = np.random.default_rng(seed).permutation(len(view.trials))
-    trials = tuple(
-        dataclasses.replace(trial, points=view.trials[j].points) for trial, j in zip(view.trials, order, strict=True)
-    )
-    return dataclasses.replace(view, trials=trials)
+    """The same answers with the mixtures dealt out anew; the runs of one mixture stay together."""
+    mixtures = list(dict.fromkeys(trial.spec.mixture for trial in view.trials))
+    order = np.random.default_rng(seed).permutation(len(mixtures))
+    new = {mixture: mixtures[j] for mixture, j in zip(mixtures, order, strict=True)}
+    trials = []
+    for trial in view.trials:
+        proposal = Proposal(mixture=new[trial.spec.mixture], rung=trial.rung, replicate=trial.spec.replicate)
+        trials.append(dataclasses.replace(trial, spec=complete(proposal, view.rungs)))
+    return dataclasses.replace(view, trials=tuple(trials))
 
 
 def made(view: StudyView, strategy: Exact | None = None, law: Exponential | None = None) -> Recipe:
@@ -71,5 +74,11 @@ def made(view: StudyView, strategy: Exact | None = None, law: Exponential | None
     rows = score.out_of_fold(law, obs, view.objective)
     recommendation = strategy.recommend(view, fit)
     return compose(
-        view, fit, recommendation, score.scores("exponential", rows), law="exponential", strategy="exact", version="test"
+        view,
+        fit,
+        recommendation,
+        score.scores("exponential", rows),
+        law="exponential",
+        strategy="exact",
+        version="test",
     )

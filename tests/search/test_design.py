@@ -53,10 +53,20 @@ def test_asking_in_pieces_is_asking_at_once(method: str) -> None:
 
 
 def test_the_seed_chooses_the_design_and_not_the_anchors() -> None:
-    one, same, other = (Design().ask(view_of(8, natural=NATURAL, seed=seed), 12) for seed in (3, 3, 4))
+    one, same, other = (Design().ask(view_of(8, natural=NATURAL, seed=seed), 38) for seed in (3, 3, 4))
     assert one == same
-    assert one[:2] == other[:2]
-    assert one[2].mixture != other[2].mixture
+    n_fixed = 2 + 8 + 6  # anchors, corners, repeats
+    assert one[:n_fixed] == other[:n_fixed]
+    assert all(a.mixture != b.mixture for a, b in zip(one[n_fixed:], other[n_fixed:], strict=True))
+
+
+def test_each_domain_is_once_in_the_lead_where_there_is_room() -> None:
+    asked = Design().ask(view_of(8, natural=NATURAL), 38)
+    corners = [p.mixture.as_dict() for p in asked if "in the lead" in p.why and p.replicate == 0]
+    assert [max(corner, key=corner.__getitem__) for corner in corners] == [f"d{j:03d}" for j in range(8)]
+    assert all(max(corner.values()) >= 0.75 for corner in corners)
+    few = Design().ask(view_of(17), 38)
+    assert not any("in the lead" in p.why for p in few)
 
 
 def test_anchors_come_first_unchanged_to_the_last_bit() -> None:
@@ -78,7 +88,8 @@ def test_natural_unknown_or_uniform_is_asked_once() -> None:
     for natural in (None, (0.25,) * 4):
         whys = [p.why for p in Design().ask(view_of(4, natural=natural), 38) if p.replicate == 0]
         assert whys[0].startswith("uniform" if natural is None else "natural")
-        assert whys[1] == "Dirichlet around uniform, concentration 2"
+        assert whys[1] == "`d000` in the lead"
+        assert whys[5] == "Dirichlet around uniform, concentration 2"
         assert len(whys) == 32
 
 

@@ -35,7 +35,7 @@ def new_study(folder: Path | str, config: StudyConfig | Path | str | None = None
         config = read_toml(Path(config) if config is not None else folder / "study.toml", StudyConfig)
     corpus = open_corpus(folder / config.corpus) if config.corpus is not None else None
     if config.trainer is not None and config.trainer.name == "synthetic" and corpus is None:
-        world = registry.make("trainers", config.trainer).world
+        world = registry.make("trainers", config.trainer).known
         config = dataclasses.replace(config, metrics=config.metrics or world.metrics)
         corpus = world.corpus
     for kind, plug in (("strategies", config.strategy), ("laws", config.law)):

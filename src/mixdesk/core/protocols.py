@@ -20,7 +20,10 @@ class LawFit(Protocol):
     """Numbers, after data; cannot be "not fitted"."""
 
     def predict(self, inputs: Inputs, draws: int = 0, *, level: float = 0.9, sense: str = "mean") -> Prediction:
-        """Predict q candidates. `draws` > 0 adds that many joint draws; `sense` "run" adds the noise of one run."""
+        """Predict q candidates. `draws` > 0 adds that many joint draws; `sense` "run" adds the noise of one run.
+
+        Level 0 asks for no interval (low and high are the mean): the quick form a search calls.
+        """
 
     def browser(self) -> dict[str, Any]:
         """The fit as plain data that the page evaluates exactly; key `form` names the evaluator."""

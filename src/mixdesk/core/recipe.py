@@ -26,7 +26,9 @@ class Rival:
 
 @core_type
 class Expected:
-    """A law's value of one metric at the scale `rung` that has trials, with its 90 % interval for the mean of seeds."""
+    """A law's value of one metric at the scale `rung` that has trials, with its 90 % interval: predicted for one new
+    run, trained for the mean of runs.
+    """
 
     metric: str
     mean: float

@@ -73,7 +73,7 @@ def build(  # noqa: PLR0913  (the one door to the room; all but two are keywords
     vocab_size: int = 2048,
     evals: Mapping[str, Sources] | None = None,
     label: Label = own_label,
-    valid_share: float = 0.05,
+    valid_share: float = 0.1,
     min_tokens: int = 1024,
     on_error: str = "raise",
     progress: Progress | None = None,
@@ -140,8 +140,12 @@ class _Builder:
 
     def finish(self, key: str) -> Corpus:
         """Encode what is not yet encoded, write the manifest, mark the build as done, remove the scratch files."""
-        parts = [self.part("domain", name) for name in self.spool.names("domain")]
-        parts += [self.part("set", name) for name in self.spool.names("set")]
+        places = [(kind, name) for kind in ("domain", "set") for name in self.spool.names(kind)]
+        parts = []
+        for i, (kind, name) in enumerate(places):
+            parts.append(self.part(kind, name))
+            if self.progress is not None:
+                self.progress("encode", i + 1, len(places))
         corpus = Corpus(
             name=self.name,
             tokenizer=self.encoder.reference,
@@ -170,9 +174,6 @@ class _Builder:
             part = read_json(marker, Part)
             if part.key == key and all((self.out / shard.path).is_file() for shard in part.shards):
                 return part
-        if self.progress is not None:
-            places = self.spool.info.places
-            self.progress(f"encode {name}", places.index((kind, name)), len(places))
         part = self.domain(key, stem, name, rows, n_valid) if kind == "domain" else self.set(key, stem, name, rows)
         write_json(marker, part)
         return part
@@ -259,7 +260,9 @@ class _Files:
     def stamp(self) -> str:
         """Path, size and time of change of each file."""
         stats = ((file, file.path.stat()) for file in self.files)
-        return "\n".join(f"{file.path}\t{file.label}\t{stat.st_size}\t{stat.st_mtime_ns}" for file, stat in stats)
+        return "\n".join(
+            f"{str(file.path)!a}\t{file.label!a}\t{stat.st_size}\t{stat.st_mtime_ns}" for file, stat in stats
+        )
 
     def read(self, skipped: Skipped) -> Iterator[Document]:
         """Their documents."""

@@ -53,7 +53,8 @@ class Skipped:
     def count(self, reason: str, example: str) -> None:
         """Count one thing that was left out."""
         self.counts[reason] = self.counts.get(reason, 0) + 1
-        self.first.setdefault(reason, example)
+        # File names and texts may hold what UTF-8 cannot write.
+        self.first.setdefault(reason, example.encode(errors="backslashreplace").decode())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -137,6 +137,13 @@ class ExponentialFit:
             draws_kqm=draws_kqm[np.arange(draws) % len(draws_kqm)] if draws and draws_kqm is not None else None,
         )
 
+    def gradient(self, W_qd: Floats) -> Floats:
+        """Slope of each metric's mean in each weight, (q, m, d), columns in the order of `domains`."""
+        score_qm = W_qd @ self.t_md.T
+        rise_qm = np.where(score_qm < MAX_SCORE, self.sign_m * np.exp(np.minimum(score_qm, MAX_SCORE)), 0.0)
+        slope: Floats = rise_qm[:, :, None] * self.t_md
+        return slope
+
     def browser(self) -> dict[str, Any]:
         """Coefficients and ≤ 100 draws of them; the page computes sign_m · (c_m + exp(min(t_m · w, 30)))."""
         data = self.to_dict()

@@ -40,7 +40,15 @@ def out_of_fold(
     found: dict[int, list[OutOfFold]] = {}
     for part in parts:
         is_out_n = np.isin(obs.group_n, part)
-        fit = law.fit(obs.take(np.flatnonzero(~is_out_n)))
+        try:
+            fit = law.fit(obs.take(np.flatnonzero(~is_out_n)))
+        except NotEnoughEvidence as error:
+            raise NotEnoughEvidence(
+                "too few mixtures to test a law on those it has not seen",
+                value=f"{len(groups)} mixtures, {len(groups) - len(part)} of them to fit on",
+                bound=error.bound,
+                remedy=error.remedy,
+            ) from None
         rows = np.array([np.flatnonzero(obs.group_n == group)[0] for group in part], dtype=np.int64)
         held = obs.take(rows)
         inputs = Inputs(domains=held.domains, W_qsd=held.W_nsd, until_qs=held.until_ns, covariates=held.covariates)

@@ -1,14 +1,17 @@
 """From a recommendation to a recipe: rivals, comparisons, warnings, and the one place where verdicts are computed.
 
 A recipe is a claim about differences: to the best mixture seen, to the natural and to the uniform mixture. Predicted
-differences come from joint draws of the law, trained ones from runs paired by replicate:
-difference ± t(n − 1) sd ÷ √n.
+differences come from joint draws of the law, each side with the error of a run the law had not seen: a law is as wrong
+at a new mixture as it was at those it could not fit, and draws of its coefficients alone would not say so. Trained ones
+come from runs paired by replicate: difference ± t(n − 1) sd ÷ √n.
 
 Rules of the verdict, in this order. *too weak*: fewer mixtures than domains + 2; or the law's out-of-fold rank
 correlation is not above 0 (95 % bootstrap over mixtures); or, without fresh trials, the recipe lies outside the region
-of the runs. *worse*: some rival is better, its interval excludes 0. *better*: better than every baseline (natural
-where known, uniform). *no different*: else; then the baseline it cannot be told from is recommended.
-Best seen is a rival, not a baseline: it is itself found by the study, so "as good as the best seen" is no objection.
+of the runs. *worse*: a baseline (natural where known, uniform) or, in fresh trials, the best mixture seen is better,
+its interval excludes 0. *better*: better than every baseline. *no different*: else; then the baseline it cannot be told
+from is recommended.
+Best seen is a rival, not a baseline: it is itself found by the study, so "as good as the best seen" is no objection,
+and a law that prefers it to the recipe says no more than what the pull to natural costs: a sentence, not a verdict.
 """
 
 from __future__ import annotations
@@ -127,13 +130,17 @@ def judge(recipe: Recipe) -> Verdict:
         state = "contradicted" if any(_is_reversed(recipe, c) for c in counted) else "confirmed"
     baselines = [c for c in counted if c.rival != BEST_SEEN]
     names = " and ".join(c.rival for c in baselines)
-    worse = [c for c in counted if c.verdict == "worse"]
+    worse = [c for c in counted if c.verdict == "worse" and (c.rival != BEST_SEEN or c.basis == "trained")]
     if worse:
-        first = max(worse, key=lambda c: c.difference)
+        first = max(worse, key=lambda c: (c.difference, c.rival != BEST_SEEN))
+        if first.rival == BEST_SEEN and all(c.verdict == "better" for c in baselines):
+            headline = f"Train on the best mixture seen. It beat this recipe, and both beat {names}."
+        else:
+            headline = f"Do not train on this mixture: {first.rival} is better."
         return Verdict(
             name="worse",
             state=state,
-            headline=f"Do not train on this mixture: {first.rival} is better.",
+            headline=headline,
             reason=_sentence(first),
             remedy=f"Train on {first.rival}; or ask more trials between the two.",
             recommended=first.rival,
@@ -149,9 +156,7 @@ def judge(recipe: Recipe) -> Verdict:
             remedy="More replicates would see a smaller gain." if is_trained else "A confirmation would see more.",
             recommended=first.rival,
         )
-    seen = recipe.against(BEST_SEEN)
-    also = " The best mixture seen does as well." if seen is not None and seen.verdict == "no different" else ""
-    reason = " ".join(_sentence(c) for c in baselines) + also
+    reason = " ".join(_sentence(c) for c in baselines) + _beside_best_seen(recipe)
     if is_trained:
         n_pairs = min(c.n_pairs for c in baselines)
         indicative = "" if n_pairs >= FIRM_PAIRS else f" With {n_pairs} replicates this is indicative."
@@ -296,7 +301,7 @@ def is_in_hull(weights_d: Floats, W_nd: Floats) -> bool:
 def _predicted(
     view: StudyView, fit: LawFit, W_qd: Floats, rivals: Sequence[Rival], plan: RunPlan
 ) -> tuple[Comparison, ...]:
-    prediction = fit.predict(Inputs.of(view.domains, W_qd), draws=N_DRAWS, level=LEVEL)
+    prediction = fit.predict(Inputs.of(view.domains, W_qd), draws=N_DRAWS, level=LEVEL, sense="run")
     if prediction.draws_kqm is None:
         return ()
     draws = {m: prediction.draws_kqm[:, :, j] for j, m in enumerate(prediction.metrics)}
@@ -308,6 +313,8 @@ def _predicted(
     for q, rival in enumerate(rivals, start=1):
         for metric in ("objective", *prediction.metrics):
             difference_k = draws[metric][:, 0] - draws[metric][:, q]
+            if np.array_equal(W_qd[0], W_qd[q]):
+                difference_k = np.zeros_like(difference_k)  # one mixture has one error
             if not np.isfinite(difference_k).all():
                 continue
             low, high = np.quantile(difference_k, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
@@ -376,6 +383,15 @@ def _weakness(recipe: Recipe) -> Verdict | None:
     )
 
 
+def _beside_best_seen(recipe: Recipe) -> str:
+    seen = recipe.against(BEST_SEEN)
+    if seen is None or seen.verdict == "better":
+        return ""
+    if seen.verdict == "worse":
+        return f" The law gives the best mixture seen {seen.difference:.4f} more; the pull to natural costs that."
+    return " The best mixture seen does as well."
+
+
 def _is_reversed(recipe: Recipe, trained: Comparison) -> bool:
     """Whether fresh trials say the opposite of what the law promised, both beyond doubt."""
     promised = [
@@ -394,7 +410,7 @@ def _sentence(c: Comparison) -> str:
 
 
 def _expected(view: StudyView, fit: LawFit, W_qd: Floats) -> tuple[Expected, ...]:
-    prediction = fit.predict(Inputs.of(view.domains, W_qd), draws=N_DRAWS, level=0.9)
+    prediction = fit.predict(Inputs.of(view.domains, W_qd), draws=N_DRAWS, level=0.9, sense="run")
     rung = view.rungs[0].label
     rows = [
         Expected(metric=name, mean=float(mean), low=float(low), high=float(high), rung=rung)

@@ -38,7 +38,7 @@ N_TRIES = 100
 N_POOL = 2048
 # A corner gives one domain this weight and the base mixture the rest; a design of at least CORNERS · d mixtures has one
 # corner per domain. Draws alone leave it to luck whether a domain is ever seen large, and a law is worth little there.
-LEAD, CORNERS = 0.7, 3
+LEAD, CORNERS = 0.75, 3
 # Exponent of the coordinates in which mixtures are spread: small weights count, as losses bend most near zero.
 ROOT = 0.3
 # Rows closer than this are the same mixture.
@@ -49,9 +49,10 @@ SAME = 1e-9
 class Design:
     """A fixed list of mixtures, the same for every answer.
 
-    Natural, uniform, a corner per domain, then design mixtures; once d + 1 mixtures (or a third of them) are asked, the crossed block
-    repeats natural, uniform and the design mixture farthest from both. The list is as long as `budget.n_trials`,
-    3 (d + 1) mixtures and the block where that is not set. The block is left out of a budget it would fill by half.
+    Natural, uniform, a corner per domain, then design mixtures; once d + 1 mixtures (or a third of them) are asked,
+    the crossed block repeats natural, uniform and the design mixture farthest from both. The list is as long as
+    `budget.n_trials`, 3 (d + 1) mixtures and the block where that is not set. The block is left out of a budget it
+    would fill by half.
 
     Args:
         method: how design mixtures are drawn: dirichlet, low_discrepancy or farthest_point.
