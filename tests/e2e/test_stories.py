@@ -64,6 +64,20 @@ def test_two_csvs_to_a_recipe_and_a_desk(tmp_path: Path) -> None:
     assert (tmp_path / "mine" / "desk.html").stat().st_size < 8_000_000
 
 
+def test_the_example_swarm_gives_a_recipe(tmp_path: Path) -> None:
+    swarm = Path(__file__).parents[2] / "examples" / "swarm"
+    files = ("--mixtures", swarm / "mixtures.csv", "--scores", swarm / "scores.csv")
+    done = mixdesk("study", "import", *files, "--objective", "bpb/set/manual", "-o", "swarm", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "spread ÷ noise" in done.stdout
+    made = mixdesk("recipe", "make", "swarm", "--json", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    recipe = json.loads(made.stdout)
+    assert recipe["verdict"]["name"] == "better"
+    weights = dict(zip(*(recipe["plan"]["schedule"]["stages"][0]["mixture"][k] for k in ("domains", "weights"))))
+    assert max(weights, key=weights.get) == "prose/docstrings"
+
+
 def test_import_to_desk_needs_neither_torch_nor_tokenizers(tmp_path: Path) -> None:
     write_tables(tmp_path)
     code = (

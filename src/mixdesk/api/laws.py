@@ -73,12 +73,18 @@ def load_fit(path: Path | str) -> LawFit:
 
 
 def predict(fit: LawFit, mixtures: Sequence[Mixture | Mapping[str, float]], level: float = 0.9) -> Prediction:
-    """What a law says of some mixtures: mean and `level` interval for one new run of each."""
+    """What a law says of some mixtures: mean and `level` interval for one new run of each.
+
+    A domain that a mixture does not name has no weight in it.
+
+    Raises:
+        InputError: no mixture, or weight on a domain that the law does not know.
+    """
     given = [m if isinstance(m, Mixture) else Mixture.of(m) for m in mixtures]
     if not given:
         raise InputError("no mixture to predict", value="an empty list", bound="at least one", remedy="give one")
-    domains = tuple(sorted({name for mixture in given for name in mixture.domains}))
-    return fit.predict(Inputs.of(domains, np.array([m.over(domains) for m in given])), level=level, sense="run")
+    W_qd = np.array([mixture.over(fit.domains) for mixture in given])
+    return fit.predict(Inputs.of(fit.domains, W_qd), level=level, sense="run")
 
 
 def predict_csv(law: Path | str, mixtures: Path | str | Mixture, out: Path | str | None = None) -> list[dict[str, Any]]:

@@ -17,7 +17,15 @@ from mixdesk.core.trial import Event, Result, StudyView
 
 
 class LawFit(Protocol):
-    """Numbers, after data; cannot be "not fitted"."""
+    """Numbers, after data; cannot be "not fitted". `domains` and `metrics` name its axes."""
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Axis d of the fit."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Axis m of the fit."""
 
     def predict(self, inputs: Inputs, draws: int = 0, *, level: float = 0.9, sense: str = "mean") -> Prediction:
         """Predict q candidates. `draws` > 0 adds that many joint draws; `sense` "run" adds the noise of one run.

@@ -50,7 +50,7 @@ N_BROWSER_DRAWS = 100
 class Exponential:
     """Settings of the exponential law: `n_draws` fits to resampled mixtures, from which every interval comes."""
 
-    title: ClassVar[str] = "Exponential of a linear score (data mixing laws; Olmix's log-linear law)"
+    title: ClassVar[str] = "exponential of a linear score (data mixing laws; Olmix's log-linear law)"
     reference: ClassVar[str] = "ye2024mixinglaws"
 
     n_draws: int = 200

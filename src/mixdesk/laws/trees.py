@@ -35,7 +35,7 @@ LEAST_MIXTURES = 8
 class Trees:
     """Settings of the trees law: `learning_rate` and `n_rounds` of each of `n_members` boosted ensembles; `seed`."""
 
-    title: ClassVar[str] = "Bag of gradient-boosted trees (RegMix's LightGBM)"
+    title: ClassVar[str] = "bag of gradient-boosted trees (RegMix's LightGBM)"
     reference: ClassVar[str] = "regmix"
 
     learning_rate: float = 0.1

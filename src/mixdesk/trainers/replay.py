@@ -26,7 +26,7 @@ class Replay:
         scores: CSV of run id and value per metric.
     """
 
-    title: ClassVar[str] = "Recorded table, answered by look-up"
+    title: ClassVar[str] = "recorded table, answered by look-up"
     reference: ClassVar[str] = ""
 
     mixtures: str

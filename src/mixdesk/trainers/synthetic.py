@@ -33,7 +33,7 @@ class Synthetic:
         seconds: how long a trial pretends to work.
     """
 
-    title: ClassVar[str] = "Synthetic world with known law, optimum and noise"
+    title: ClassVar[str] = "synthetic world with known law, optimum and noise"
     reference: ClassVar[str] = ""
 
     world: str = "loglinear"
