@@ -216,7 +216,7 @@ register(
     n_pairs=COUNTS,
     basis=st.sampled_from(["predicted", "trained"]),
     rung=TEXTS,
-    verdict=VERDICTS,
+    verdict=st.sampled_from(["better", "no different", "worse"]),
 )
 register(
     Verdict,

@@ -135,3 +135,17 @@ def test_the_sign_of_a_metric_makes_lower_better():
     assert Metric(name="accuracy", better="higher").sign == -1.0
     with pytest.raises(InputError, match="unknown better `up`"):
         Metric(name="x", better="up")
+
+
+def test_a_mixture_repeated_more_often_alone_does_not_hide_the_block():
+    rows = [[1, 0], [1, 0], [1, 0], [0, 1], [0, 1]]
+    crossed = observed([rows[i] for i in (0, 1, 3, 4)], [1, 2, 3, 4.5], [0, 1, 0, 1]).noise()
+    (noise,) = observed(rows, [1, 2, 9, 3, 4.5], [0, 1, 2, 0, 1]).noise()
+    assert (noise.n_mixtures, noise.n_replicates, noise.within) == (2, 2, crossed[0].within)
+
+
+def test_a_row_without_the_metric_leaves_the_rest_of_the_block():
+    rows = [[1, 0], [1, 0], [0, 1], [0, 1], [0.5, 0.5], [0.5, 0.5]]
+    whole = observed(rows[:4], [1, 2, 3, 4.5], [0, 1, 0, 1]).noise()
+    (noise,) = observed(rows, [1, 2, 3, 4.5, 7, math.nan], [0, 1, 0, 1, 0, 1]).noise()
+    assert (noise.n_mixtures, noise.within, noise.between) == (2, whole[0].within, whole[0].between)

@@ -63,3 +63,8 @@ def test_listing_parts_loads_none_of_them():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_an_option_that_a_part_needs_is_asked_for():
+    with pytest.raises(InputError, match="`builtin` needs the option `corpus`"):
+        registry.make("trainers", Plug(name="builtin"))

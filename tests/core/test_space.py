@@ -92,3 +92,10 @@ def test_project_leaves_what_is_allowed_and_mends_the_rest():
 def test_a_mixture_drops_what_is_rounding():
     space = Space.build(Constraints(), NAMES)
     assert space.mixture(np.array([1e-15, 0.5, 0.5])).as_dict() == {"code/c": 0.0, "code/py": 0.5, "web": 0.5}
+
+
+def test_a_clash_at_a_domain_called_epochs_has_nothing_to_do_with_max_epochs():
+    bounds = Constraints(lower={"epochs": 0.5}, upper={"epochs": 0.1})
+    with pytest.raises(Infeasible) as caught:
+        Space.build(bounds, ["a", "epochs"], None, Scale(n_tokens=10))
+    assert caught.value.remedy == "lower the bound"

@@ -13,7 +13,7 @@ from mixdesk.core.objective import Objective
 from mixdesk.core.observations import Metric
 from mixdesk.core.plan import External, RunPlan, TrialSpec
 from mixdesk.core.scale import Rung, Scale
-from mixdesk.core.space import Constraints
+from mixdesk.core.space import Constraints, Space
 from mixdesk.core.trial import Event, Point, Result, StudyView, Trial
 
 
@@ -125,3 +125,15 @@ def test_unknown_states_and_kinds_are_refused():
         Result(state="waiting")
     with pytest.raises(InputError, match="unknown kind"):
         Event(trial="x", kind="begun", time=0.0)
+
+
+def test_best_seen_averages_repeats_and_heeds_the_space():
+    lucky = trial({"a": 0.5, "b": 0.5}, {"loss": 1.0})
+    unlucky = trial({"a": 0.5, "b": 0.5}, {"loss": 3.0}, replicate=1)
+    steady, far = trial({"a": 0.8, "b": 0.2}, {"loss": 1.9}), trial({"a": 0.0, "b": 1.0}, {"loss": 1.5})
+    silent = trial({"a": 0.9, "b": 0.1}, {"other": 0.0})
+    seen = view(lucky, unlucky, steady, far, silent)
+    assert seen.best_seen() == far
+    assert seen.best_seen(Space.build(Constraints(lower={"a": 0.1}), ("a", "b"))) == steady
+    assert view(silent).best_seen() is None
+    assert view().best_seen() is None

@@ -73,8 +73,10 @@ def test_the_example_swarm_gives_a_recipe(tmp_path: Path) -> None:
     made = mixdesk("recipe", "make", "swarm", "--json", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     recipe = json.loads(made.stdout)
-    assert recipe["verdict"]["name"] == "better"
-    weights = dict(zip(*(recipe["plan"]["schedule"]["stages"][0]["mixture"][k] for k in ("domains", "weights"))))
+    found = {(c["rival"], c["metric"]): c["difference"] for c in recipe["comparisons"]}
+    assert found["uniform", "objective"] < -0.1
+    mixture = recipe["plan"]["schedule"]["stages"][0]["mixture"]
+    weights = dict(zip(mixture["domains"], mixture["weights"], strict=True))
     assert max(weights, key=weights.get) == "prose/docstrings"
 
 

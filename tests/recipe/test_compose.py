@@ -196,7 +196,9 @@ def test_too_weak_comes_first(recipe: Recipe) -> None:
     weak = dataclasses.replace(good, provenance=dataclasses.replace(good.provenance, scores=rank))
     few = dataclasses.replace(good, provenance=dataclasses.replace(good.provenance, n_mixtures=5))
     away = dataclasses.replace(good, region="outside")
-    for case, word in ((weak, "no better than chance"), (few, "needs at least 6"), (away, "outside the region")):
+    mute = dataclasses.replace(good, comparisons=())
+    cases = ((weak, "than chance"), (few, "needs at least 6"), (away, "outside the region"), (mute, "no intervals"))
+    for case, word in cases:
         verdict = judge(case)
         assert (verdict.name, verdict.exit_code, verdict.recommended) == ("too weak", 3, NATURAL)
         assert word in verdict.reason

@@ -251,7 +251,7 @@ def answer(
             near = 0.97 * uniform + 0.03 * np.array(best.over(view.domains))
             best = Mixture.of(dict(zip(view.domains, near, strict=True)), normalise=True)
         fresh = [
-            trial(world, m, view.rungs[-1], r) for r in range(100, 105) for m in (best, *(x.mixture for x in rivals))
+            trial(world, m, view.rungs[-1], r) for r in range(1000, 1005) for m in (best, *(x.mixture for x in rivals))
         ]
         view = _with(view, view.trials + tuple(fresh))
     browser = world.browser()

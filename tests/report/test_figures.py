@@ -11,6 +11,7 @@ from desk_worlds import VARIANTS, answer, confirmed, hostile, imported, running,
 from mixdesk.core.mixture import Mixture
 from mixdesk.core.objective import Objective
 from mixdesk.core.observations import Metric
+from mixdesk.core.recipe import BEST_SEEN
 from mixdesk.core.region import Region
 from mixdesk.report import figures
 from mixdesk.report.checks import checks
@@ -38,7 +39,7 @@ def test_paired_differences_average_to_the_comparison() -> None:
     assert [pair.rival for pair in found] == ["best seen", "natural", "uniform"]
     for pair in found:
         values = [difference for _, difference in pair.differences]
-        assert [replicate for replicate, _ in pair.differences] == [100, 101, 102, 103, 104]
+        assert [replicate for replicate, _ in pair.differences] == [1000, 1001, 1002, 1003, 1004]
         assert np.mean(values) == pytest.approx(pair.trained.difference, abs=1e-12)
         assert pair.predicted is not None
 
@@ -140,10 +141,10 @@ def test_region_is_the_one_of_core() -> None:
     assert figures.region(VARIANTS["not_started"]()[0]) is None
 
 
-def test_leading_is_the_lowest_mean() -> None:
+def test_before_a_recipe_the_best_seen_is_the_lowest_mean() -> None:
     view, _ = running()
-    best = figures.leading(view, view.objective)
-    assert best is not None
+    best = figures.rivals(view, None)[0]
+    assert best.name == BEST_SEEN
     values = {t.spec.mixture: figures.measured(view, view.objective, t.final) for t in view.trials if t.final}
     assert values[best.mixture] == min(values.values())
 

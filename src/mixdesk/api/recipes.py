@@ -72,11 +72,16 @@ def confirm_recipe(
     `rivals` names those to train; the baselines natural and uniform are needed for a verdict.
     What was trained already is not trained again; an interrupted confirmation goes on where it stopped.
     Writes `recipe.json` into the study (or to `out`).
+
+    Raises:
+        InputError: the study has no trainer or no size to train at, or fewer than 2 replicates are asked.
+        NotEnoughEvidence: fewer than 2 replicates of the recipe and of some baseline came to an end.
     """
     view = dataclasses.replace(study.view(), objective=recipe.objective)
-    specs = study.ask(compose.fresh_proposals(recipe, view, replicates, rivals))
+    proposals = compose.fresh_proposals(recipe, view, replicates, rivals)
     trainer = make_trainer(study)
     try:
+        specs = study.ask(proposals)
         local.run_specs(study, trainer, specs, jobs=jobs, progress=progress)
     finally:
         trainer.close()

@@ -9,7 +9,7 @@ from typing import Any
 
 from mixdesk.api.corpora import open_corpus
 from mixdesk.api.laws import part_facts
-from mixdesk.core import registry
+from mixdesk.core import checks, registry
 from mixdesk.core.errors import InputError
 from mixdesk.core.files import read_toml
 from mixdesk.core.objective import Objective
@@ -40,6 +40,8 @@ def new_study(folder: Path | str, config: StudyConfig | Path | str | None = None
         corpus = world.corpus
     for kind, plug in (("strategies", config.strategy), ("laws", config.law)):
         registry.make(kind, plug)
+    if config.trainer is not None:
+        registry.part("trainers", config.trainer.name)
     names = corpus.names if corpus is not None else config.domains
     Space.build(config.constraints, names, corpus, config.rungs[-1].scale)
     return Study.create(folder, config, corpus)
@@ -82,7 +84,12 @@ def make_strategy(study: Study) -> Strategy:
 def run_study(
     study: Study, *, trials: int | None = None, jobs: int | None = None, progress: Progress | None = None
 ) -> local.RunSummary:
-    """Ask and train until the budget (or `trials` more) is spent; goes on where an earlier run stopped."""
+    """Ask and train until the budget (or `trials` more) is spent; goes on where an earlier run stopped.
+
+    Raises:
+        InputError: the study has no trainer, or the trainer cannot train what was asked.
+        RecordError: another run works on this study.
+    """
     trainer = make_trainer(study)
     try:
         return local.run(study, make_strategy(study), trainer, jobs=jobs, n_trials=trials, progress=progress)
@@ -91,15 +98,28 @@ def run_study(
 
 
 def ask_study(study: Study, n: int, out: Path | str | None = None) -> tuple[TrialSpec, ...]:
-    """The next n questions, recorded as asked; with `out`, also as CSV or JSONL for an outside trainer."""
-    specs = tuple(study.ask(make_strategy(study).ask(study.view(), n)))
+    """The next n questions, recorded as asked; with `out`, also as CSV or JSONL for an outside trainer.
+
+    Raises:
+        InputError: n < 1, or `out` has another suffix or cannot be written; nothing is asked then.
+        Infeasible: no mixture satisfies the constraints.
+    """
+    proposals = make_strategy(study).ask(study.view(), checks.count("n", n, 1))
+    if out is not None:
+        # Without a line first: a question that is recorded but in no file would never be trained.
+        study.ask_to_file((), Path(out))
+    specs = tuple(study.ask(proposals))
     if out is not None:
         study.ask_to_file(specs, Path(out))
     return specs
 
 
 def tell_study(study: Study, answers: Path | str) -> tuple[str, ...]:
-    """Read answers (CSV or JSONL, joined by trial id) into the record; returns notes on what was ignored."""
+    """Read answers (CSV or JSONL, joined by trial id) into the record; returns notes on what was ignored.
+
+    Raises:
+        InputError: an unknown or repeated trial, or a cell that cannot be used; nothing is recorded then.
+    """
     return tuple(study.tell_from_file(Path(answers)))
 
 
@@ -124,7 +144,11 @@ def import_study(
         objective: what to minimise; default: the mean of all metrics.
         natural: domain → weight (any unit) of the natural mixture, where known.
         higher: metrics that are better higher.
-        unit: of the scores.
+        unit: of the scores; default: bits per byte for `bpb/…`, else unknown.
+
+    Raises:
+        InputError: a file, row or cell that cannot be used, with its place.
+        RecordError: there is a study in that folder.
     """
     if objective is not None and not isinstance(objective, Objective):
         objective = Objective(terms=tuple(objective.items()))
@@ -141,7 +165,11 @@ def import_study(
 
 
 def export_study(study: Study, folder: Path | str) -> tuple[Path, ...]:
-    """The finished trials as `mixtures.csv` and `scores.csv`, which `import_study` reads back."""
+    """The finished trials as `mixtures.csv` and `scores.csv`, which `import_study` reads back.
+
+    Raises:
+        NotEnoughEvidence: no trial is finished.
+    """
     return tuple(importer.export_csv(study.view(), Path(folder)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import isfinite, nan
 from pathlib import Path
 
 import typer
@@ -145,11 +146,10 @@ def show(folder: Path = FOLDER, as_json: bool = JSON_OPTION) -> None:
             title="\nSpread over mixtures and noise of a repeat, from the crossed block "
             f"({noise[0].n_mixtures} mixtures × {noise[0].n_replicates} replicates):",
         )
-    done = [trial for trial in view.at() if trial.final]
-    if done:
+    if any(trial.final for trial in view.at()):
         obs = view.observations()
         value = dict(zip(obs.trials, view.objective.value(obs.Y_nm, obs.metrics).tolist(), strict=True))
-        best = sorted(done, key=lambda trial: value[trial.id])[:5]
+        best = sorted((t for t in view.at() if isfinite(value.get(t.id, nan))), key=lambda t: value[t.id])[:5]
         say_table(
             [{"trial": t.id, "objective": value[t.id], "mixture": _short(t.spec.mixture.as_dict())} for t in best],
             title="\nBest trials:",

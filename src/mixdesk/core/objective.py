@@ -99,7 +99,7 @@ class Comparison:
 
     def __post_init__(self) -> None:
         checks.one_of("basis", self.basis, ("predicted", "trained"))
-        checks.one_of("verdict", self.verdict, ("better", "no different", "worse", "too weak"))
+        checks.one_of("verdict", self.verdict, ("better", "no different", "worse"))
         for name in ("difference", "low", "high", "level"):
             put(self, **{name: checks.finite(name, getattr(self, name))})
 
@@ -137,7 +137,10 @@ class Verdict:
 
 @core_type
 class LeagueRow:
-    """One score of one law: `measure` rmse / spearman / regret / coverage / width / seconds, on `n` mixtures."""
+    """One score of one law on `n` mixtures.
+
+    `measure`: rmse, spearman (with spearman:low, spearman:high), regret (with regret:spread), coverage, width, seconds.
+    """
 
     law: str
     metric: str

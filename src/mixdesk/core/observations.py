@@ -6,7 +6,7 @@ Axis letters: n trials, q candidates, k draws, d domains, m metrics, s stages.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,45 +148,41 @@ class Observations:
 
     def take(self, rows: Ints) -> Observations:
         """The given rows, in that order; group numbers stay."""
-        return Observations(
+        return replace(
+            self,
             trials=tuple(self.trials[i] for i in rows),
-            domains=self.domains,
             W_nsd=self.W_nsd[rows],
             until_ns=self.until_ns[rows],
             Y_nm=self.Y_nm[rows],
-            metrics=self.metrics,
             group_n=self.group_n[rows],
             replicate_n=self.replicate_n[rows],
             source_n=tuple(self.source_n[i] for i in rows),
             covariates={name: column[rows] for name, column in self.covariates.items()},
-            unique_tokens_d=self.unique_tokens_d,
         )
 
     def noise(self) -> tuple[Noise, ...]:
-        """Noise per metric from the mixtures that share the same ≥ 2 replicates; empty where there are < 2 of them.
+        """Noise per metric from the mixtures that share the same ≥ 2 replicates; none where there are < 2 of them.
+
+        Rows without the metric are passed over. Of several such blocks the one with most degrees of freedom counts.
 
         Two-way layout y = mixture + replicate + rest: `within`² is the mean square of the rest with
         (mixtures − 1)(replicates − 1) degrees of freedom, `between`² the variance of the replicate means less
         `within`² ÷ mixtures.
         """
-        reps = {g: frozenset(self.replicate_n[self.group_n == g].tolist()) for g in np.unique(self.group_n)}
-        block: frozenset[int] = max(reps.values(), key=lambda found: len(found), default=frozenset())
-        rows_of = [g for g, found in reps.items() if block <= found]
-        if len(block) < 2 or len(rows_of) < 2:
-            return ()
-        columns = sorted(block)
-        cells = np.array(
-            [[np.flatnonzero((self.group_n == g) & (self.replicate_n == r))[0] for r in columns] for g in rows_of]
-        )
         out = []
         for j, metric in enumerate(self.metrics):
-            Y_gr = self.Y_nm[cells, j]
-            if not np.isfinite(Y_gr).all():
+            known = np.isfinite(self.Y_nm[:, j])
+            rows_of, columns = _crossed(self.group_n[known], self.replicate_n[known])
+            if len(rows_of) < 2 or len(columns) < 2:
                 continue
+            cells = [
+                [np.flatnonzero(known & (self.group_n == g) & (self.replicate_n == r))[0] for r in columns]
+                for g in rows_of
+            ]
+            Y_gr = self.Y_nm[np.array(cells), j]
             rest = Y_gr - Y_gr.mean(0) - Y_gr.mean(1, keepdims=True) + Y_gr.mean()
             within2 = float((rest**2).sum() / ((len(rows_of) - 1) * (len(columns) - 1)))
             between2 = max(float(Y_gr.mean(0).var(ddof=1)) - within2 / len(rows_of), 0.0)
-            known = np.isfinite(self.Y_nm[:, j])
             means = [self.Y_nm[known & (self.group_n == g), j].mean() for g in np.unique(self.group_n[known])]
             out.append(
                 Noise(
@@ -199,6 +195,13 @@ class Observations:
                 )
             )
         return tuple(out)
+
+
+def _crossed(group_n: Ints, replicate_n: Ints) -> tuple[list[int], list[int]]:
+    """Mixtures and replicates of the block of repeats with most degrees of freedom; empty without rows."""
+    have = {int(g): frozenset(replicate_n[group_n == g].tolist()) for g in np.unique(group_n)}
+    blocks = [([g for g, found in have.items() if block <= found], sorted(block)) for block in set(have.values())]
+    return max(blocks, key=lambda b: ((len(b[0]) - 1) * (len(b[1]) - 1), len(b[1]), b[0], b[1]), default=([], []))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

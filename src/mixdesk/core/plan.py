@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mixdesk.core import checks
 from mixdesk.core.checks import Options, Pairs, core_type, put
 from mixdesk.core.errors import InputError
-from mixdesk.core.files import canonical, fingerprint
+from mixdesk.core.files import canonical, fingerprint, to_data
 from mixdesk.core.mixture import Mixture, Schedule
 from mixdesk.core.scale import Hyper, ModelSpec, Rung, Scale
 
@@ -84,6 +86,17 @@ class TrialSpec:
     def mixture(self) -> Mixture:
         """Token average of the plan's schedule."""
         return self.plan.schedule.average
+
+
+def question(spec: TrialSpec) -> dict[str, Any]:
+    """What `spec.json` says of a trial: what a simple trainer needs in plain keys, then the whole spec."""
+    return {
+        "id": spec.id,
+        "mixture": spec.mixture.as_dict(),
+        "n_tokens": spec.plan.scale.n_tokens,
+        "replicate": spec.replicate,
+        "spec": to_data(spec),
+    }
 
 
 @core_type

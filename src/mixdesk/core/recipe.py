@@ -13,6 +13,8 @@ from mixdesk.core.plan import RunPlan
 # A rival's name on the desk, in the order it is shown. Natural is there only where token counts are known.
 BEST_SEEN, NATURAL, UNIFORM = "best seen", "natural", "uniform"
 RIVALS = (BEST_SEEN, NATURAL, UNIFORM)
+# Replicates from here on are for confirmation, so that no proxy shares a seed with it.
+FIRST_FRESH_REPLICATE = 1000
 
 
 @core_type

@@ -7,7 +7,7 @@ asked for by name. Outsiders register entry points in the group `mixdesk.<kind>`
 from __future__ import annotations
 
 import importlib
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -62,7 +62,7 @@ def make(kind: str, plug: Plug, **context: Any) -> Any:
     """An instance of the part that `plug` names; `context` adds constructor fields that configuration cannot hold.
 
     Raises:
-        InputError: an option the part does not have, or a value it refuses.
+        InputError: an option the part does not have, one that it needs and is not given, or a value it refuses.
     """
     cls = part(kind, plug.name)
     known = [f.name for f in fields(cls) if f.init]
@@ -74,7 +74,16 @@ def make(kind: str, plug: Plug, **context: Any) -> Any:
                 bound="one of " + (", ".join(known) or "none at all"),
                 remedy=nearest(key, known),
             )
-    return cls(**{**dict(plug.options), **{k: v for k, v in context.items() if k in known}})
+    given = {**dict(plug.options), **{k: v for k, v in context.items() if k in known}}
+    for one in fields(cls):
+        if one.init and one.name not in given and one.default is MISSING and one.default_factory is MISSING:
+            raise InputError(
+                f"`{plug.name}` needs the option `{one.name}`",
+                value=", ".join(given) or "no option",
+                bound=f"a value for `{one.name}`",
+                remedy=f"add `{one.name}`",
+            )
+    return cls(**given)
 
 
 def _table(kind: str) -> dict[str, str]:

@@ -107,7 +107,7 @@ class Space:
         for i, name in enumerate(self.domains):
             if self.lower_d[i] > self.upper_d[i] + TOLERANCE:
                 need = ""
-                if "epochs" in self.why_upper[i] and run is not None:
+                if self.why_upper[i].endswith("of the run)") and run is not None and name in tokens:
                     need = f"raise max_epochs to {_up(self.lower_d[i] * run / tokens[name])} or "
                 raise Infeasible(
                     f"`{name}` may be at most {self.upper_d[i]:.3g} ({self.why_upper[i]}) but must be more",

@@ -16,7 +16,7 @@ from mixdesk.core.objective import Objective
 from mixdesk.core.observations import Metric, Noise, Observations
 from mixdesk.core.plan import TrialSpec
 from mixdesk.core.scale import Budget, Rung
-from mixdesk.core.space import Constraints
+from mixdesk.core.space import Constraints, Space
 
 STATES = ("waiting", "running", "done", "diverged", "failed")
 KINDS = ("asked", "started", "point", "done", "failed", "lease")
@@ -187,6 +187,27 @@ class StudyView:
             covariates=covariates,
             unique_tokens_d=None if None in tokens else np.array(tokens, dtype=np.float64),
         )
+
+    def best_seen(self, space: Space | None = None) -> Trial | None:
+        """A trial of the mixture with the lowest measured objective at the first rung, repeats averaged.
+
+        Trials that failed, diverged or lack a metric of the objective are passed over, and mixtures outside `space`
+        where it is given. None where nothing is left.
+        """
+        try:
+            obs = self.observations()
+        except NotEnoughEvidence:
+            return None
+        value_n = self.objective.value(obs.Y_nm, obs.metrics)
+        usable_n = np.isfinite(value_n)
+        if space is not None:
+            usable_n &= space.contains(obs.W_nd)
+        groups = np.unique(obs.group_n[usable_n])
+        if not len(groups):
+            return None
+        best = min(groups, key=lambda group: float(value_n[usable_n & (obs.group_n == group)].mean()))
+        first = obs.trials[int(np.flatnonzero(usable_n & (obs.group_n == best))[0])]
+        return next(trial for trial in self.trials if trial.id == first)
 
     def noise(self) -> tuple[Noise, ...]:
         """Noise per metric at the first rung; empty before a crossed block is done."""

@@ -29,15 +29,23 @@ from mixdesk.core.objective import Comparison, LeagueRow, Verdict
 from mixdesk.core.observations import Floats, Inputs
 from mixdesk.core.plan import Proposal, Recommendation, RunPlan
 from mixdesk.core.protocols import LawFit
-from mixdesk.core.recipe import BEST_SEEN, NATURAL, RIVALS, UNIFORM, Expected, Provenance, Recipe, Rival
+from mixdesk.core.recipe import (
+    BEST_SEEN,
+    FIRST_FRESH_REPLICATE,
+    NATURAL,
+    RIVALS,
+    UNIFORM,
+    Expected,
+    Provenance,
+    Recipe,
+    Rival,
+)
 from mixdesk.core.region import Region
 from mixdesk.core.trial import StudyView, Trial
 
 # Joint draws behind a predicted difference: the 95 % interval's ends are then known to about a tenth of its width.
 N_DRAWS = 400
 LEVEL = 0.95
-# Replicates from here on are for confirmation, so that no proxy shares a seed with it.
-FIRST_FRESH_REPLICATE = 1000
 # Fewer pairs than this are called indicative: with 3 the t factor is 4.3 and one odd run decides.
 FIRM_PAIRS = 5
 # Olmix asks for at least 3 (d + 1) proxies for a log-linear law (shared rule of thumb for the other forms).
@@ -270,20 +278,15 @@ def find_rivals(view: StudyView) -> tuple[Rival, ...]:
     Raises:
         NotEnoughEvidence: no finished trial has the objective's metrics.
     """
-    obs = view.observations()
-    value_n = view.objective.value(obs.Y_nm, obs.metrics)
-    groups = [g for g in np.unique(obs.group_n) if np.isfinite(value_n[obs.group_n == g]).all()]
-    if not groups:
+    best = view.best_seen()
+    if best is None:
         raise NotEnoughEvidence(
             "no finished trial has all metrics of the objective",
             value=view.objective.title,
             bound="at least one trial",
             remedy="tell the missing metrics, or choose another objective",
         )
-    best = min(groups, key=lambda g: float(value_n[obs.group_n == g].mean()))
-    row = int(np.flatnonzero(obs.group_n == best)[0])
-    by_id = {trial.id: trial for trial in view.trials}
-    rivals = [Rival(name=BEST_SEEN, mixture=by_id[obs.trials[row]].spec.mixture, trial=obs.trials[row])]
+    rivals = [Rival(name=BEST_SEEN, mixture=best.spec.mixture, trial=best.id)]
     if view.natural is not None:
         rivals.append(Rival(name=NATURAL, mixture=view.natural, trial=_trial_of(view, view.natural)))
     uniform = Mixture.uniform(view.domains)
@@ -367,6 +370,9 @@ def _weakness(recipe: Recipe) -> Verdict | None:
             f"{shown:.2f}, 95 % interval from {low:.2f}."
         )
         remedy = f"Run {need} more mixtures, repeat some to measure the noise, or train the proxies longer."
+    elif not any(c.metric == "objective" and c.rival != BEST_SEEN for c in recipe.comparisons):
+        reason = "The law gives no intervals, so its differences to natural and uniform cannot be judged."
+        remedy = "Use a law that gives draws, or confirm the recipe by training."
     elif not is_trained and recipe.region == "outside":
         reason = "The recipe lies outside the region of the runs: the law was never tested there."
         remedy = "Run trials near the recipe, or confirm it by training."
@@ -375,7 +381,7 @@ def _weakness(recipe: Recipe) -> Verdict | None:
     safest = NATURAL if any(rival.name == NATURAL for rival in recipe.rivals) else UNIFORM
     return Verdict(
         name="too weak",
-        state="predicted",
+        state="confirmed" if is_trained else "predicted",
         headline="No recipe yet. The evidence is too weak.",
         reason=reason,
         remedy=remedy,

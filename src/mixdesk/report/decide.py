@@ -73,7 +73,7 @@ def gain(view: StudyView, recipe: Recipe) -> str:
     unit = figures.unit_of(view, recipe.objective)
     noise = figures.objective_noise(view, recipe.objective)
     pairs_ = next((p.differences for p in figures.paired(view, recipe) if p.trained == found), ())
-    dim = " dim" if found.verdict in ("no different", "too weak") or recipe.verdict.name == "too weak" else ""
+    dim = " dim" if found.verdict == "no different" or recipe.verdict.name == "too weak" else ""
     n = words.plural(found.n_pairs, "fresh pair") if found.basis == "trained" else "from the law's draws"
     how = "trained" if found.basis == "trained" else "predicted"
     feet = ["◆ mean", "bar: interval"]
@@ -331,7 +331,7 @@ def _without_answer(view: StudyView) -> str:
         reason = "The page fills as trials finish. A law, a recipe and the faders come when the study is done."
     else:
         said, word = f"{words.plural(n, 'trial')} are in. No recipe was made yet.", "No recipe"
-        reason = f"Make one: mixdesk recipe make {view.name}"
+        reason = "Make one: mixdesk recipe make, with the folder of the study"
     share = n / planned if planned else 0.0
     values = [v for t in view.at() if (v := figures.measured(view, view.objective, t.final)) == v]
     rows = []

@@ -6,15 +6,15 @@ Axis letters as in `core/observations.py`: n trials, d domains, m metrics.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from mixdesk.core.mixture import Mixture, group_of
 from mixdesk.core.objective import Comparison, LeagueRow, Objective, OutOfFold
-from mixdesk.core.observations import Metric, Noise, Observations
-from mixdesk.core.recipe import BEST_SEEN, NATURAL, RIVALS, UNIFORM, Recipe, Rival
+from mixdesk.core.observations import Metric, Noise
+from mixdesk.core.recipe import BEST_SEEN, FIRST_FRESH_REPLICATE, NATURAL, RIVALS, UNIFORM, Recipe, Rival
 from mixdesk.core.region import Region
 from mixdesk.core.scale import Rung
 from mixdesk.core.trial import StudyView, Trial
@@ -115,7 +115,6 @@ class Score:
     high: float | None
     regret: float | None
     coverage: float | None
-    width: float | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,25 +154,14 @@ def unit_of(view: StudyView, objective: Objective) -> str:
     return units.pop() if len(units) == 1 else "mixed units"
 
 
-def leading(view: StudyView, objective: Objective) -> Rival | None:
-    """The proxy mixture with the lowest mean objective so far; None before the first answer."""
-    sums: dict[Mixture, list[float]] = {}
-    for trial in view.at():
-        found = measured(view, objective, trial.final)
-        if math.isfinite(found):
-            sums.setdefault(trial.spec.mixture, []).append(found)
-    best = min(sums, key=lambda mixture: math.fsum(sums[mixture]) / len(sums[mixture]), default=None)
-    return None if best is None else Rival(name=BEST_SEEN, mixture=best)
-
-
 def rivals(view: StudyView, recipe: Recipe | None) -> tuple[Rival, ...]:
     """The recipe's rivals in the order shown; without a recipe, those the study already has."""
     if recipe is not None:
         return tuple(sorted(recipe.rivals, key=lambda r: RIVALS.index(r.name) if r.name in RIVALS else len(RIVALS)))
-    best = leading(view, view.objective)
+    best = view.best_seen()
     natural = (Rival(name=NATURAL, mixture=view.natural),) if view.natural else ()
     uniform = Rival(name=UNIFORM, mixture=Mixture.uniform(view.domains))
-    return ((best,) if best else ()) + natural + (uniform,)
+    return ((Rival(name=BEST_SEEN, mixture=best.spec.mixture),) if best else ()) + natural + (uniform,)
 
 
 def reference(view: StudyView) -> Rival:
@@ -267,18 +255,8 @@ def objective_noise(view: StudyView, objective: Objective) -> Noise | None:
         return None
     obs = view.observations()
     values = objective.value(obs.Y_nm, obs.metrics)
-    alone = Observations(
-        trials=obs.trials,
-        domains=obs.domains,
-        W_nsd=obs.W_nsd,
-        until_ns=obs.until_ns,
-        Y_nm=np.asarray(values)[:, None],
-        metrics=(Metric(name=OBJECTIVE, unit=unit_of(view, objective)),),
-        group_n=obs.group_n,
-        replicate_n=obs.replicate_n,
-        source_n=obs.source_n,
-    )
-    found = alone.noise()
+    metric = Metric(name=OBJECTIVE, unit=unit_of(view, objective))
+    found = replace(obs, Y_nm=values[:, None], metrics=(metric,)).noise()
     return found[0] if found and np.isfinite(found[0].within) else None
 
 
@@ -330,7 +308,6 @@ def league(answer: Answer) -> tuple[Score, ...]:
                 high=number.get("spearman:high"),
                 regret=number.get("regret"),
                 coverage=number.get("coverage"),
-                width=number.get("width"),
             )
         )
     return tuple(sorted(out, key=lambda s: (s.regret is None, s.regret or 0.0, s.rmse is None, s.rmse or 0.0, s.law)))
@@ -408,7 +385,8 @@ def _by_replicate(view: StudyView, recipe: Recipe, mixture: Mixture, rung: str) 
     out = {}
     for trial in view.at(rung):
         found = measured(view, recipe.objective, trial.final)
-        if math.isfinite(found) and is_same(trial.spec.mixture, mixture, view.domains):
+        is_fresh = trial.spec.replicate >= FIRST_FRESH_REPLICATE
+        if is_fresh and math.isfinite(found) and is_same(trial.spec.mixture, mixture, view.domains):
             out[trial.spec.replicate] = found
     return out
 

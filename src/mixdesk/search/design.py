@@ -28,7 +28,7 @@ from mixdesk.core.plan import Proposal, Recommendation
 from mixdesk.core.protocols import LawFit
 from mixdesk.core.space import Space
 from mixdesk.core.trial import StudyView
-from mixdesk.search.terrain import best_seen, natural_weights, target_space
+from mixdesk.search.terrain import natural_weights, target_space
 
 METHODS = ("dirichlet", "low_discrepancy", "farthest_point")
 CONCENTRATIONS = (2.0, 5.0, 12.0)
@@ -95,7 +95,7 @@ class Design:
             NotEnoughEvidence: none was measured.
         """
         space = target_space(view)
-        best = best_seen(view, space)
+        best = view.best_seen(space)
         if best is None:
             raise NotEnoughEvidence(
                 "no allowed mixture has been measured",
@@ -103,7 +103,7 @@ class Design:
                 bound="at least one finished trial inside the constraints, with every metric of the objective",
                 remedy="run more trials, or loosen the constraints",
             )
-        mixture = space.mixture(best)
+        mixture = space.mixture(np.array(best.spec.mixture.over(space.domains)))
         return Recommendation(mixture=mixture, binding=space.binding(mixture), why="best mixture measured")
 
     def proposals(self, view: StudyView) -> list[Proposal]:

@@ -60,6 +60,7 @@ class Terrain:
         fitted = law.predict(Inputs.of(space.domains, tried[:1])).metrics
         allowed = space.project(np.vstack([region.centre_d, tried]))
         leverage = region.leverage(allowed)
+        best = view.best_seen(space)
         anchor = allowed[int(leverage.argmin())]
         return cls(
             law=law,
@@ -69,7 +70,7 @@ class Terrain:
             region=region if leverage.min() < region.limit else None,
             anchor_d=anchor,
             natural_d=natural_weights(view),
-            best_d=best_seen(view, space),
+            best_d=None if best is None else np.array(best.spec.mixture.over(space.domains)),
         )
 
     def means(self, W_qd: Floats) -> Floats:
@@ -118,23 +119,3 @@ def natural_weights(view: StudyView) -> Floats:
     """The natural mixture over the study's domains, (d,); uniform where it is unknown."""
     d = len(view.domains)
     return np.full(d, 1.0 / d) if view.natural is None else np.array(view.natural.over(view.domains))
-
-
-def best_seen(view: StudyView, space: Space) -> Floats | None:
-    """Weights of the allowed mixture with the best measured objective at the first rung, repeats averaged, (d,).
-
-    Trials that failed, diverged or lack a metric of the objective are passed over. None where nothing is left.
-    """
-    try:
-        obs = view.observations()
-    except NotEnoughEvidence:
-        return None
-    value = view.objective.value(obs.Y_nm, obs.metrics)
-    usable = np.isfinite(value) & space.contains(obs.W_nd)
-    groups = np.unique(obs.group_n[usable])
-    if not len(groups):
-        return None
-    means = [value[usable & (obs.group_n == group)].mean() for group in groups]
-    row = np.flatnonzero(usable & (obs.group_n == groups[int(np.argmin(means))]))[0]
-    weights: Floats = obs.W_nd[row]
-    return weights

@@ -54,7 +54,8 @@ def read_answers(path: Path, view: StudyView) -> tuple[dict[str, Result], list[s
     """Results by trial id, and sentences on what was ignored.
 
     Raises:
-        InputError: an unknown or repeated trial, a cell that is no finite number, or a row without any value.
+        InputError: an unknown or repeated trial, an unknown state, a cell that is no finite number, or a row without
+            any value.
     """
     rows = _rows_of_csv(path) if _suffix(path) == ".csv" else _rows_of_jsonl(path)
     known = {trial.id: trial.spec for trial in view.trials}
@@ -76,7 +77,10 @@ def read_answers(path: Path, view: StudyView) -> tuple[dict[str, Result], list[s
         stray |= set(cells) - metrics - {*QUESTION, *view.domains}
         values = {name: _value(cells[name], where, name) for name in sorted(metrics & set(cells))}
         found = {name: value for name, value in values.items() if value is not None}
-        state = one_of("state", state or "done", STATES)
+        try:
+            state = one_of("state", state or "done", STATES)
+        except InputError as error:
+            raise error.within(where) from None
         if state == "done" and not found:
             raise InputError(
                 f"{where}: trial `{trial}` has no value",

@@ -199,7 +199,7 @@ def _shared_id(weights: Sheet, measured: Sheet, id_column: str | None) -> str:
 def _mixtures(sheet: Sheet, ids: Sequence[str], id_column: str | None) -> _Mixtures:
     """Every row as a mixture."""
     ignored = [name for name in sheet.columns if name not in (id_column, REPLICATE)]
-    ignored = [name for name in ignored if name in QUESTION or sheet.is_text(name)]
+    ignored = [name for name in ignored if name in QUESTION or sheet.is_text(name) or sheet.is_empty(name)]
     domains = [name for name in sheet.columns if name not in (id_column, REPLICATE, *ignored)]
     columns = {name: sheet.numbers(name, ids) for name in domains}
     numbers = _replicate_column(sheet, ids)

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from mixdesk.core import checks
 from mixdesk.core.errors import RecordError, WorkerError
-from mixdesk.core.files import to_data, write_json
-from mixdesk.core.plan import TrialSpec
+from mixdesk.core.files import write_json
+from mixdesk.core.plan import TrialSpec, question
 from mixdesk.core.protocols import Progress, Strategy, Trainer
 from mixdesk.core.trial import Event, StudyView
 from mixdesk.study.record import ANSWERED
@@ -66,11 +66,11 @@ def run(
 
     Raises:
         RecordError: another run works on this study.
-        InputError: the trainer cannot train what was asked.
+        InputError: the trainer cannot train what was asked, or `n_trials` or `jobs` is no such count.
         KeyboardInterrupt: after Ctrl-C. The record is sound, and the next run goes on.
     """
     crew = _Crew(study, trainer, jobs, progress)
-    left = n_trials
+    left = None if n_trials is None else checks.count("n_trials", n_trials)
     with _alone(study.folder):
         while True:
             specs: Sequence[TrialSpec] = study.pending()[:left]
@@ -171,7 +171,7 @@ class _Crew:
     def _train_one(self, spec: TrialSpec, stop: threading.Event) -> str:
         """Train one spec, a second time where the worker broke; how it ended."""
         out = self.study.folder / "trials" / spec.id
-        write_json(out / "spec.json", _question(spec))
+        write_json(out / "spec.json", question(spec))
         for is_last in (False, True):
             self.study.append(Event(trial=spec.id, kind="started", time=time.time()))
             start = time.monotonic()
@@ -190,12 +190,6 @@ class _Crew:
             self.study.tell(spec.id, result)
             return result.state
         raise AssertionError("the loop above always returns")
-
-
-def _question(spec: TrialSpec) -> dict[str, object]:
-    """`spec.json` as every trainer finds it; see `trainers/contract.py`."""
-    head = {"id": spec.id, "mixture": spec.mixture.as_dict(), "n_tokens": spec.plan.scale.n_tokens}
-    return {**head, "replicate": spec.replicate, "spec": to_data(spec)}
 
 
 def _room(view: StudyView, left: int | None, handful: int) -> int:

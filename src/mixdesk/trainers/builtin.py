@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, ClassVar
@@ -160,7 +161,8 @@ class Builtin:
         worker.kill()
         code = worker.wait()
         for pipe in _pipes(worker):
-            pipe.close()
+            with suppress(BrokenPipeError):  # a request that a dead worker never read is flushed once more
+                pipe.close()
         return code
 
 

@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from mixdesk.core.errors import MixdeskError, WorkerError
-from mixdesk.core.files import from_data, to_data, write_json
-from mixdesk.core.plan import TrialSpec
+from mixdesk.core.files import from_data, write_json
+from mixdesk.core.plan import TrialSpec, question
 from mixdesk.core.trial import Result
 
 LOG_TAIL = 200  # characters of a log that an error message shows
@@ -39,8 +39,7 @@ def write_spec(spec: TrialSpec, out: Path) -> Path:
         InputError: the folder cannot be written.
     """
     path = out.resolve() / "spec.json"
-    summary = {"id": spec.id, "mixture": spec.mixture.as_dict(), "n_tokens": spec.plan.scale.n_tokens}
-    write_json(path, {**summary, "replicate": spec.replicate, "spec": to_data(spec)})
+    write_json(path, question(spec))
     return path
 
 
