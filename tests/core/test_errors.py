@@ -50,7 +50,8 @@ def test_bad_input_gets_all_four_parts(name):
     assert wrong in error.wrong
     assert remedy in error.remedy
     assert error.bound
-    assert str(error) == f"{error.wrong}: found {shown(error)}, expected {error.bound}; {error.remedy}."
+    end = "" if error.remedy.endswith("?") else "."
+    assert str(error) == f"{error.wrong}: found {shown(error)}, expected {error.bound}; {error.remedy}{end}"
 
 
 def shown(error: MixdeskError) -> str:

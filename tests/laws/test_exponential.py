@@ -120,6 +120,18 @@ def test_replicate_offsets_are_taken_out_and_the_level_is_that_of_their_mean():
     np.testing.assert_allclose(fit.c_m, 1.2, atol=1e-3)
 
 
+@pytest.mark.parametrize("noise", [0.0, 1e-9, 1e-4])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_repeats_that_are_equal_leave_the_level_alone(noise, seed):
+    rng = np.random.default_rng(seed)
+    W = rng.dirichlet(np.ones(4), 20)
+    W, replicate = np.vstack([W, W[:3], W[:3]]), np.repeat([0, 1, 2], [20, 3, 3])
+    y = 2.0 - W[:, :1] + noise * rng.normal(size=(26, 1))
+    obs = Observations.of(tuple("abcd"), W, y, (Metric(name="m"),), replicate_n=replicate)
+    said = Exponential().fit(obs).predict(Inputs.of(tuple("abcd"), np.full((1, 4), 0.25)))
+    assert said.mean_qm[0, 0] == pytest.approx(1.75, abs=0.01)
+
+
 def test_a_seed_per_run_does_not_swallow_the_law():
     world = loglinear(d=4, m=1, seed=0)
     W_nd = design(world, 40, np.random.default_rng(0))

@@ -11,6 +11,7 @@ from mixdesk.api.desk import write_desk
 from mixdesk.api.laws import compare_laws, gather_evidence
 from mixdesk.api.recipes import confirm_recipe, make_recipe
 from mixdesk.api.studies import new_study, run_study
+from mixdesk.core import registry
 from mixdesk.core.objective import Objective
 from mixdesk.core.plan import Plug
 from mixdesk.core.protocols import Progress
@@ -48,6 +49,7 @@ def demo(
         progress: called with (what, done, total).
         say: prints a line.
     """
+    registry.require("tokenizers", "torch", "safetensors")
     out, start = Path(out), time.monotonic()
     say("1  Text: domains of this Python and its packages; the language manual is held out whole.")
     documents = installed_documents(QUICK_DOMAINS if quick else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from mixdesk import __version__
 from mixdesk.api.laws import Evidence, gather_evidence, plug_of, save_fit
 from mixdesk.api.studies import make_trainer
 from mixdesk.core import registry
+from mixdesk.core.errors import InputError, NotEnoughEvidence
 from mixdesk.core.files import read_json, write_json
 from mixdesk.core.objective import Objective
 from mixdesk.core.plan import Plug
@@ -52,6 +54,8 @@ def make_recipe(
         version=__version__,
         references=tuple(key for key in (chooser.reference, registry.part("laws", found.law.name).reference) if key),
     )
+    with contextlib.suppress(NotEnoughEvidence):  # the plan may have been trained by an earlier confirmation
+        recipe = compose.confirmed(recipe, view)
     save_fit(study, found.fit, found.law)
     write_json(Path(out) if out is not None else study.folder / "recipe.json", recipe)
     return recipe
@@ -94,7 +98,14 @@ def read_recipe(path: Path | str) -> Recipe:
     """A recipe from its file, or from the study folder that holds it.
 
     Raises:
-        InputError: not a recipe.
+        InputError: there is none, or it is not a recipe.
     """
-    path = Path(path)
-    return read_json(path / "recipe.json" if path.is_dir() else path, Recipe)
+    path = Path(path) / "recipe.json" if Path(path).is_dir() else Path(path)
+    if not path.exists():
+        raise InputError(
+            f"there is no recipe at `{path}`",
+            value="no such file",
+            bound="a recipe.json",
+            remedy="make one with `mixdesk recipe make`",
+        )
+    return read_json(path, Recipe)

@@ -62,8 +62,9 @@ def predict(
             remedy="give one of the two",
         )
     given = dict([read_pair(text, "weight") for text in weight])
+    is_rounded = abs(sum(given.values()) - 1.0) < 1e-6  # printed digits; anything else must sum to one
     rows = mixdesk.predict_csv(
-        law, mixtures if mixtures is not None else mixdesk.Mixture.of(given, normalise=True), out
+        law, mixtures if mixtures is not None else mixdesk.Mixture.of(given, normalise=is_rounded), out
     )
     if out is not None:
         say(f"{len(rows)} predictions in {out}")

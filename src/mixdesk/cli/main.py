@@ -73,8 +73,5 @@ def run() -> None:
     except MixdeskError as error:
         typer.echo(f"mixdesk: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("mixdesk: interrupted; the same command goes on where it stopped", err=True)
-        sys.exit(130)
     except BrokenPipeError:
         sys.exit(1)

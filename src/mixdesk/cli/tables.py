@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -99,13 +100,23 @@ def bars(quiet: bool = False) -> Iterator[Progress | None]:
 
 @contextmanager
 def lines(quiet: bool = False) -> Iterator[Progress | None]:
-    """Bars on a terminal; else one line at each tenth, so that a log shows progress too."""
-    if quiet or sys.stderr.isatty():
-        with bars(quiet) as show:
-            yield show
-        return
-    import time
+    """Bars on a terminal; else one line at each tenth, so that a log shows progress too. Ctrl-C ends with a sentence.
 
+    Raises:
+        typer.Exit: with code 130, after Ctrl-C.
+    """
+    try:
+        if quiet or sys.stderr.isatty():
+            with bars(quiet) as show:
+                yield show
+        else:
+            yield _noted()
+    except KeyboardInterrupt:
+        typer.echo("mixdesk: interrupted; the same command goes on where it stopped", err=True)
+        raise typer.Exit(130) from None
+
+
+def _noted() -> Progress:
     last: dict[str, int] = {}
     began: dict[str, float] = {}
 
@@ -118,7 +129,7 @@ def lines(quiet: bool = False) -> Iterator[Progress | None]:
             left = spent / done * (total - done)
             typer.echo(f"  {what}: {done} of {total}, {spent:.0f} s, about {left:.0f} s left", err=True)
 
-    yield note
+    return note
 
 
 def _shown(value: Any) -> str:

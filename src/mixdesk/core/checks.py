@@ -49,11 +49,12 @@ def finite(name: str, value: float, low: float = -math.inf, high: float = math.i
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number) or number < low or number > high or (open_low and number == low):
-        left = "(" if open_low else "["
+        is_bounded = math.isfinite(low) or math.isfinite(high)
+        where = f" in {'(' if open_low else '['}{low:g}, {high:g}]" if is_bounded else ""
         raise InputError(
             f"`{name}` is out of range",
             value=value,
-            bound=f"a finite number in {left}{low:g}, {high:g}]",
+            bound=f"a finite number{where}",
             remedy=f"correct `{name}`",
         )
     return number

@@ -37,7 +37,8 @@ class MixdeskError(Exception):
         shown = value if isinstance(value, str) else repr(value)
         if len(shown) > 300:
             shown = shown[:297] + "..."
-        super().__init__(f"{wrong}: found {shown}, expected {bound}; {remedy}.")
+        end = "" if remedy.endswith("?") else "."
+        super().__init__(f"{wrong}: found {shown}, expected {bound}; {remedy}{end}")
 
     def within(self, place: str) -> MixdeskError:
         """The same error, its first part prefixed by where it was met (a file, a line, a key)."""

@@ -7,6 +7,7 @@ asked for by name. Outsiders register entry points in the group `mixdesk.<kind>`
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from dataclasses import MISSING, fields
 from importlib.metadata import entry_points
 from typing import Any
@@ -56,6 +57,21 @@ def part(kind: str, name: str) -> Any:
         bound="one of " + ", ".join(table),
         remedy=nearest(name, table),
     )
+
+
+def require(*packages: str) -> None:
+    """Check that optional packages are installed, without importing them.
+
+    Raises:
+        MissingExtra: one is not; names the extra that brings it.
+    """
+    for package in packages:
+        try:
+            is_there = importlib.util.find_spec(package) is not None
+        except ModuleNotFoundError:
+            is_there = False
+        if not is_there:
+            raise MissingExtra(package, EXTRAS[package])
 
 
 def make(kind: str, plug: Plug, **context: Any) -> Any:

@@ -192,7 +192,8 @@ def _decode(raw: bytes, where: str, skipped: Skipped) -> str | None:
 
 
 def _bad(wrong: str, value: Any, bound: str, remedy: str) -> InputError:
-    return InputError(wrong, value=value, bound=bound, remedy=f"{remedy}, or skip broken inputs with on_error=skip")
+    skip = '--skip-broken, on_error="skip"'
+    return InputError(wrong, value=value, bound=bound, remedy=f"{remedy}, or skip broken inputs: {skip}")
 
 
 def _empty(where: str) -> InputError:

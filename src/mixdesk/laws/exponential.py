@@ -35,8 +35,9 @@ N_ROUNDS, FIRST_RIDGE, LEAST_RIDGE = 4, 1e-3, 1e-12
 START_DEPTHS = (0.02, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 # A row that the fit follows closely still keeps this share of its error: bounds residual ÷ (1 − leverage).
 LEAST_REST = 0.25
-# Variance of a run ÷ variance of its replicate's offset, where no crossed block measures it, and the range allowed.
-OFFSET_RATIO, OFFSET_RATIOS = 1.0, (1e-6, 1e6)
+# Variance of a run ÷ variance of its replicate's offset, where no crossed block measures it, and the range allowed: a
+# smaller ratio would leave the level of c to rounding, the largest means no offsets.
+OFFSET_RATIO, OFFSET_RATIOS = 1.0, (1e-4, 1e6)
 # Steps of the solver at most, and the relative gain at which a problem has settled: in the last round, and before it
 # or in a draw, where fewer digits do.
 N_STEPS, TOLERANCE, ROUGH = 100, 1e-10, 1e-6
@@ -256,7 +257,8 @@ class _Batch:
         for j, metric in enumerate(obs.metrics):
             if metric.name in noise:
                 within, between = noise[metric.name].within, noise[metric.name].between
-                ratio_m[j] = np.clip(within**2 / max(between**2, 1e-300), *OFFSET_RATIOS)
+                is_shared = between > 1e-9 * units.scale_m[j]
+                ratio_m[j] = np.clip(within**2 / between**2, *OFFSET_RATIOS) if is_shared else OFFSET_RATIOS[1]
         Y_mn = ((obs.Y_nm * units.sign_m - units.shift_m) / units.scale_m).T
         return cls(
             W_nd=obs.W_nd,

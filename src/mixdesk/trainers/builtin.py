@@ -6,7 +6,6 @@ with `close()`, and by themselves when this process ends in whatever way: their 
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -19,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
-from mixdesk.core import checks
+from mixdesk.core import checks, registry
 from mixdesk.core.checks import put
-from mixdesk.core.errors import InputError, MissingExtra, WorkerError
+from mixdesk.core.errors import InputError, WorkerError
 from mixdesk.core.files import from_data, to_data
 from mixdesk.core.plan import TrialSpec
 from mixdesk.core.trial import Event, Point, Result
@@ -74,9 +73,7 @@ class Builtin:
             InputError: the engine cannot train this spec on this corpus.
             WorkerError: the worker crashed or ran out of time; its process is gone, the next call has a fresh one.
         """
-        for package in ("torch", "safetensors"):
-            if importlib.util.find_spec(package) is None:
-                raise MissingExtra(package, "train")
+        registry.require("torch", "safetensors")
         out = out.resolve()
         out.mkdir(parents=True, exist_ok=True)
         request = {"spec": to_data(spec), "out": str(out), "checkpoint_every": self.checkpoint_every, "keep": self.keep}
