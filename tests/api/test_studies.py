@@ -62,3 +62,69 @@ def test_a_confirmation_without_a_trainer_asks_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has no trainer"):
         mx.confirm_recipe(study, recipe)
     assert len(study.view().trials) == len(specs)
+
+
+def test_what_waits_is_offered_again_after_what_is_new(tmp_path: Path) -> None:
+    study, out = mx.new_study(tmp_path / "s", CONFIG), tmp_path / "asked.csv"
+    first = mx.ask_study(study, 18)
+    assert mx.ask_study(study, 5, out)[2:] == first[:3]
+    assert len(study.view().trials) == 20
+    assert len(out.read_text().splitlines()) == 1 + 5
+    assert mx.ask_study(study, 3, out) == first[:3]
+    (tmp_path / "told.csv").write_text("trial,loss\n" + "".join(f"{spec.id},1\n" for spec in study.pending()))
+    mx.tell_study(study, tmp_path / "told.csv")
+    before = out.read_bytes()
+    assert mx.ask_study(study, 5, out) == ()
+    assert out.read_bytes() == before
+    assert mx.ask_study(study, 5, tmp_path / "new.csv") == ()
+    assert not (tmp_path / "new.csv").exists()
+
+
+SYNTHETIC = """name = "world"
+objective = { terms = { "bpb/domain/*" = 1.0 } }
+budget = { n_trials = 6 }
+trainer = { name = "synthetic", options = { d = 3, m = 2 } }
+"""
+
+
+def test_a_run_follows_the_budget_that_was_edited_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "study.toml").write_text(SYNTHETIC)
+    study = mx.new_study(tmp_path)
+    assert mx.run_study(study).n_done == 6
+    (tmp_path / "study.toml").write_text(SYNTHETIC.replace("n_trials = 6", "n_trials = 8"))
+    assert mx.run_study(study).n_done == 2
+    assert mx.open_study(tmp_path).config.budget == Budget(n_trials=8)
+    for old, new, words in (
+        ("d = 3", "d = 4", r"`trainer.options.d` was changed.* found 4, expected 3 as recorded; .*study new"),
+        ("m = 2", "m = 3", r"`trainer.options.m` was changed"),
+        ('name = "world"', 'name = "other"', "`name` was changed.* found other, expected 'world'"),
+        ("budget", "bugdet", "unknown key `bugdet`"),
+    ):
+        (tmp_path / "study.toml").write_text(SYNTHETIC.replace(old, new, 1))
+        with pytest.raises(InputError, match=words):
+            mx.run_study(study)
+    assert len(study.view().trials) == 8
+
+
+def test_a_synthetic_study_uses_the_natural_mixture_that_was_written(tmp_path: Path) -> None:
+    def start(folder: str, natural: str) -> mx.Study:
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "study.toml").write_text(f"natural = {natural}\n" + SYNTHETIC)
+        return mx.new_study(tmp_path / folder)
+
+    natural = start("a", "{ d00 = 1, d01 = 3 }").view().natural
+    assert natural is not None
+    assert natural.as_dict() == {"d00": 0.25, "d01": 0.75}
+    for i, bad in enumerate(("{ d0 = 1 }", "{ d00 = 2, d01 = -1 }")):
+        with pytest.raises(InputError):
+            start(f"bad{i}", bad)
+
+
+def test_a_model_of_another_vocabulary_is_refused_by_new(tmp_path: Path, pico_corpus: Path) -> None:
+    n_ids = mx.open_corpus(pico_corpus).tokenizer.vocab_size
+    model = mx.ModelSpec(n_layers=1, d_model=16, n_heads=1, vocab_size=n_ids + 1, seq_len=32)
+    rung = Rung(label="proxy", scale=Scale(n_tokens=1_000), model=model)
+    config = StudyConfig(name="s", corpus=str(pico_corpus), objective=CONFIG.objective, rungs=(rung,))
+    with pytest.raises(InputError, match="does not have the vocabulary"):
+        mx.new_study(tmp_path / "s", config)
+    assert not (tmp_path / "s").exists()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import os
 import random
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,9 +112,9 @@ def test_what_is_mended_or_left_out_is_said(tmp_path: Path) -> None:
         "and were divided by their sum (rounded weights).",
         "`scores.csv`: column `remark` holds no numbers and was ignored.",
         "`scores.csv`: column `later` holds no numbers and was ignored.",
-        "`scores.csv`: 2 runs without any score were left out: e, q.",
-        "1 runs of `mixtures.csv` are not in `scores.csv` and were left out: x.",
-        "1 runs of `scores.csv` are not in `mixtures.csv` and were left out: q.",
+        "`scores.csv`: left out 2 runs without any score: e, q.",
+        "Left out 1 run of `mixtures.csv` not in `scores.csv`: x.",
+        "Left out 1 run of `scores.csv` not in `mixtures.csv`: q.",
     )
     assert set(by_run(study)) == {"a", "c"}
     assert by_run(study)["a"][0] == Mixture.of({"code": 0.666, "prose": 0.333}, normalise=True).as_dict()
@@ -181,6 +183,7 @@ BAD = {
         SCORES.replace("a,", "x,").replace("b,", "y,").replace("c,", "z,"),
         "no run of .* a, b, c against x",
     ),
+    "no number": (MIXTURES, "run,loss,acc\na,,nan\nb,nan,\nc,,\n", "scores.csv`: no cell holds a number.*in loss, acc"),
     "no shared column": (MIXTURES, SCORES.replace("run", "number"), "no column of run ids is shared"),
     "column twice": (MIXTURES.replace("prose", "code"), SCORES, "has column `code` twice"),
     "nameless column": (MIXTURES.replace("prose", ""), SCORES, "no usable name"),
@@ -219,6 +222,27 @@ def test_options_that_name_no_metric_or_domain_are_refused(tmp_path: Path) -> No
     assert not (tmp_path / "study").exists()
     with pytest.raises(InputError, match="could not be read"):
         import_study(tmp_path / "absent.csv", tmp_path / "scores.csv", tmp_path / "study")
+
+
+def test_a_metric_that_never_moves_is_noted(tmp_path: Path) -> None:
+    scores = "run,loss,flat,once\na,1,2.5,\nb,2,2.5,1\nc,3,2.5,\n"
+    assert from_texts(tmp_path, scores=scores).notes == (
+        "`flat` is the same in every run: it says nothing about mixtures.",
+    )
+
+
+def test_an_import_that_the_disk_refused_can_be_done_again(tmp_path: Path) -> None:
+    rows = [f"r{i},{i / 200},{1 - i / 200}" for i in range(200)]
+    write(tmp_path, "\n".join(["run,code,prose", *rows]), "\n".join(["run,loss,acc", *rows]))
+    command = 'ulimit -f 4; mixdesk() { "$0" -m mixdesk.cli "$@"; }; mixdesk study import --mixtures mixtures.csv '
+    command += "--scores scores.csv -o study"
+    first = subprocess.run(["bash", "-c", command, sys.executable], cwd=tmp_path, capture_output=True, text=True)
+    assert first.returncode == 1
+    assert "could not be read or written" in first.stderr
+    assert list((tmp_path / "study").glob("*")) == []
+    (tmp_path / "study" / "study.db").touch()  # what a killed import leaves
+    study = import_study(tmp_path / "mixtures.csv", tmp_path / "scores.csv", tmp_path / "study")
+    assert len(study.view().trials) == 200
 
 
 def test_a_study_is_not_imported_over(tmp_path: Path) -> None:

@@ -215,6 +215,12 @@ def test_a_record_whose_making_was_killed_is_made_again(tmp_path: Path) -> None:
     assert Record.open(tmp_path / "study.db").notes("config") == [{"name": "x"}]
 
 
+def test_a_record_that_could_not_be_made_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        Record.create(tmp_path / "study.db", [("config", float("nan"))])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_missing_rows_and_broken_payloads_are_damage(tmp_path: Path) -> None:
     for i, statement in enumerate(
         ("DELETE FROM events WHERE seq = 2", "UPDATE events SET payload = '{' WHERE seq = 2")

@@ -58,6 +58,21 @@ def test_a_view_of_a_corpus_names_domains_metrics_and_natural(tmp_path: Path) ->
     assert view.corpus.fingerprint == CORPUS.fingerprint
 
 
+def test_a_natural_mixture_that_a_person_wrote_goes_before_the_counts(tmp_path: Path) -> None:
+    view = Study.create(tmp_path / "a", replace(ON_CORPUS, natural=(("code", 3.0), ("web", 1.0))), CORPUS).view()
+    assert view.natural == Mixture.of({"code": 0.75, "web": 0.25})
+    for natural in ((("cod", 1.0),), (("code", -1.0), ("web", 2.0))):
+        with pytest.raises(InputError, match=r"did you mean|weight of `code`"):
+            Study.create(tmp_path / "b", replace(ON_CORPUS, natural=natural), CORPUS)
+
+
+def test_the_latest_budget_counts(tmp_path: Path) -> None:
+    study = Study.create(tmp_path, small_config())
+    study.set_budget(Budget(n_trials=99))
+    study.close()
+    assert Study.open(tmp_path).config == small_config(budget=Budget(n_trials=99))
+
+
 def test_a_view_without_corpus_takes_the_config(tmp_path: Path) -> None:
     config = small_config()
     view = Study.create(tmp_path, config).view()
@@ -74,6 +89,8 @@ def test_a_view_without_corpus_takes_the_config(tmp_path: Path) -> None:
         ({"domains": ()}, "no domains"),
         ({"metrics": ()}, "no metrics"),
         ({"natural": (("codex", 1.0),)}, "did you mean `code`"),
+        ({"natural": (("code", 1.0), ("codex", 0.0))}, "did you mean `code`"),
+        ({"natural": (("code", 1.0), ("prose", -1.0))}, "weight of `prose`"),
         ({"objective": Objective(terms=(("bpb/cod", 1.0),))}, "did you mean `bpb/code`"),
     ],
 )

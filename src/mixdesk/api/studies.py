@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 from mixdesk.api.corpora import open_corpus
 from mixdesk.api.laws import part_facts
 from mixdesk.core import checks, registry
+from mixdesk.core.corpus import Corpus
 from mixdesk.core.errors import InputError
-from mixdesk.core.files import read_toml
+from mixdesk.core.files import read_toml, to_data
 from mixdesk.core.objective import Objective
 from mixdesk.core.plan import TrialSpec
 from mixdesk.core.protocols import Progress, Strategy, Trainer
@@ -33,18 +35,29 @@ def new_study(folder: Path | str, config: StudyConfig | Path | str | None = None
     folder = Path(folder)
     if not isinstance(config, StudyConfig):
         config = read_toml(Path(config) if config is not None else folder / "study.toml", StudyConfig)
-    corpus = open_corpus(folder / config.corpus) if config.corpus is not None else None
-    if config.trainer is not None and config.trainer.name == "synthetic" and corpus is None:
-        world = registry.make("trainers", config.trainer).known
-        config = dataclasses.replace(config, metrics=config.metrics or world.metrics)
-        corpus = world.corpus
+    config, corpus = _with_world(config)
+    if config.corpus is not None:
+        corpus = open_corpus(folder / config.corpus)
     for kind, plug in (("strategies", config.strategy), ("laws", config.law)):
         registry.make(kind, plug)
     if config.trainer is not None:
         registry.part("trainers", config.trainer.name)
+    if config.corpus is not None and corpus is not None:
+        _check_vocabulary(config, corpus)
     names = corpus.names if corpus is not None else config.domains
     Space.build(config.constraints, names, corpus, config.rungs[-1].scale)
     return Study.create(folder, config, corpus)
+
+
+def _check_vocabulary(config: StudyConfig, corpus: Corpus) -> None:
+    for rung in config.rungs:
+        if rung.model is not None and rung.model.vocab_size != corpus.tokenizer.vocab_size:
+            raise InputError(
+                f"the model of rung `{rung.label}` does not have the vocabulary of the corpus tokenizer",
+                value=rung.model.vocab_size,
+                bound=str(corpus.tokenizer.vocab_size),
+                remedy="set the rung's model.vocab_size to it",
+            )
 
 
 def open_study(folder: Path | str) -> Study:
@@ -86,10 +99,14 @@ def run_study(
 ) -> local.RunSummary:
     """Ask and train until the budget (or `trials` more) is spent; goes on where an earlier run stopped.
 
+    A budget that was changed in the folder's `study.toml` is recorded first and counts.
+
     Raises:
-        InputError: the study has no trainer, or the trainer cannot train what was asked.
+        InputError: the study has no trainer, the trainer cannot train what was asked, or `study.toml` now asks
+            something else than the budget alone.
         RecordError: another run works on this study.
     """
+    _follow_toml(study)
     trainer = make_trainer(study)
     try:
         return local.run(study, make_strategy(study), trainer, jobs=jobs, n_trials=trials, progress=progress)
@@ -100,15 +117,22 @@ def run_study(
 def ask_study(study: Study, n: int, out: Path | str | None = None) -> tuple[TrialSpec, ...]:
     """The next n questions, recorded as asked; with `out`, also as CSV or JSONL for an outside trainer.
 
+    New questions come first. Where fewer than n are new, what was asked before and still waits fills the rest, oldest
+    first. Where nothing is left at all, `out` is not written.
+
     Raises:
         InputError: n < 1, or `out` has another suffix or cannot be written; nothing is asked then.
         Infeasible: no mixture satisfies the constraints.
     """
-    proposals = make_strategy(study).ask(study.view(), checks.count("n", n, 1))
+    waiting = study.pending()
+    proposals = make_strategy(study).ask(study.view(), checks.count("n", n, 1))[:n]
+    if not (proposals or waiting):
+        return ()
     if out is not None:
-        # Without a line first: a question that is recorded but in no file would never be trained.
-        study.ask_to_file((), Path(out))
-    specs = tuple(study.ask(proposals))
+        # What waits already goes first, so that a file that cannot be written is noticed before anything is asked.
+        study.ask_to_file(waiting[:n], Path(out))
+    new = study.ask(proposals)
+    specs = (*new, *(spec for spec in waiting if spec not in new))[:n]
     if out is not None:
         study.ask_to_file(specs, Path(out))
     return specs
@@ -177,3 +201,46 @@ def parts(kind: str | None = None) -> list[dict[str, Any]]:
     """Every part with its kind, name, title and paper; of one kind if named."""
     kinds = [kind] if kind is not None else list(registry.ROOMS)
     return [part_facts(k, name) for k in kinds for name in registry.names(k, outside=True)]
+
+
+def _with_world(config: StudyConfig) -> tuple[StudyConfig, Corpus | None]:
+    """Without a corpus, a synthetic trainer brings its world's, and its metrics where none are written."""
+    if config.corpus is not None or config.trainer is None or config.trainer.name != "synthetic":
+        return config, None
+    world = registry.make("trainers", config.trainer).known
+    return dataclasses.replace(config, metrics=config.metrics or world.metrics), world.corpus
+
+
+def _follow_toml(study: Study) -> None:
+    """Record the budget that `study.toml` has by now.
+
+    Raises:
+        InputError: it cannot be read, or differs from the record in more than the budget.
+    """
+    path = study.folder / "study.toml"
+    if not path.exists():
+        return
+    config, _ = _with_world(read_toml(path, StudyConfig))
+    new = to_data(dataclasses.replace(config, budget=study.config.budget))
+    # Last, as a change of the trainer may show in them too.
+    new["metrics"] = new.pop("metrics")
+    changed = _difference(new, to_data(study.config))
+    if changed is not None:
+        key, found, old = changed
+        raise InputError(
+            f"`{path}`: `{key}` was changed after the study began",
+            value=found,
+            bound=f"{textwrap.shorten(repr(old), 300)} as recorded",
+            remedy="start a new study with `mixdesk study new`",
+        )
+    if config.budget != study.config.budget:
+        study.set_budget(config.budget)
+
+
+def _difference(new: Any, old: Any) -> tuple[str, Any, Any] | None:
+    """The first key, dotted, in which two mappings differ, with both values; None where they are equal."""
+    for key in (key for key in {**new, **old} if new.get(key) != old.get(key)):
+        mine, theirs = new.get(key), old.get(key)
+        inner = _difference(mine, theirs) if isinstance(mine, dict) and isinstance(theirs, dict) else None
+        return (key, mine, theirs) if inner is None else (f"{key}.{inner[0]}", *inner[1:])
+    return None

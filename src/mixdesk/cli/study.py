@@ -9,8 +9,9 @@ from pathlib import Path
 import typer
 
 import mixdesk
-from mixdesk.cli.tables import JSON_OPTION, QUIET_OPTION, lines, read_pair, say, say_json, say_table
+from mixdesk.cli.tables import JSON_OPTION, QUIET_OPTION, counted, lines, read_pair, say, say_json, say_table
 from mixdesk.core.files import to_data
+from mixdesk.core.trial import StudyView, Trial
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="A population of trials with one objective.")
 FOLDER = typer.Argument(..., help="Folder of the study.")
@@ -43,7 +44,11 @@ def run(
     """
     study = mixdesk.open_study(folder)
     with lines(quiet) as progress:
-        mixdesk.run_study(study, trials=trials, jobs=jobs, progress=progress)
+        done = mixdesk.run_study(study, trials=trials, jobs=jobs, progress=progress)
+    spent = _spent(study.view())
+    if spent and not done.n_done + done.n_diverged + done.n_failed:
+        say(spent)
+        return
     show(folder, as_json=False)
 
 
@@ -57,8 +62,15 @@ def ask(
 
     Example: mixdesk study ask my-study -n 8 -o asked.csv
     """
-    specs = mixdesk.ask_study(mixdesk.open_study(folder), n, out)
-    say(f"{len(specs)} trials in {out}. Train them, then: mixdesk study tell {folder} answers.csv")
+    study = mixdesk.open_study(folder)
+    waiting = study.pending()
+    specs = mixdesk.ask_study(study, n, out)
+    if not specs:
+        say(f"No trial waits for an answer, and none is left to ask; {out} is not written. {_spent(study.view())}")
+        return
+    n_again = sum(spec in waiting for spec in specs)
+    again = f" ({n_again} asked before, without an answer yet)" if n_again else ""
+    say(f"{counted(len(specs), 'trial')} in {out}{again}. Train, then: mixdesk study tell {folder} answers.csv")
 
 
 @app.command()
@@ -129,7 +141,8 @@ def show(folder: Path = FOLDER, as_json: bool = JSON_OPTION) -> None:
         )
         return
     states = Counter((trial.rung, trial.state) for trial in view.trials)
-    say(f"{view.name}: {len(view.domains)} domains, objective {view.objective.title}, {len(view.trials)} trials")
+    domains, trials = counted(len(view.domains), "domain"), counted(len(view.trials), "trial")
+    say(f"{view.name}: {domains}, objective {view.objective.title}, {trials}")
     say_table([{"rung": rung, "state": state, "trials": n} for (rung, state), n in sorted(states.items())])
     if noise:
         say_table(
@@ -151,7 +164,10 @@ def show(folder: Path = FOLDER, as_json: bool = JSON_OPTION) -> None:
         value = dict(zip(obs.trials, view.objective.value(obs.Y_nm, obs.metrics).tolist(), strict=True))
         best = sorted((t for t in view.at() if isfinite(value.get(t.id, nan))), key=lambda t: value[t.id])[:5]
         say_table(
-            [{"trial": t.id, "objective": value[t.id], "mixture": _short(t.spec.mixture.as_dict())} for t in best],
+            [
+                {"trial": _called(t), "objective": value[t.id], "mixture": _short(t.spec.mixture.as_dict())}
+                for t in best
+            ],
             title="\nBest trials:",
         )
 
@@ -165,6 +181,19 @@ def report(
     Example: mixdesk study report my-study
     """
     say(str(mixdesk.write_desk(mixdesk.open_study(folder), out)))
+
+
+def _called(trial: Trial) -> str:
+    """A trial's id; an imported one keeps the name that its owner gave it."""
+    return trial.spec.external.run if trial.spec.external is not None else trial.id
+
+
+def _spent(view: StudyView) -> str:
+    """A sentence where all trials of the budget are asked; else nothing."""
+    n, limit = len(view.at()), None if view.budget is None else view.budget.n_trials
+    if limit is None or n < limit:
+        return ""
+    return f"The budget is spent: {n} of {limit} trials asked. Raise n_trials in study.toml to go on."
 
 
 def _short(weights: dict[str, float]) -> str:

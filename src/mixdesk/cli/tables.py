@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,9 @@ from mixdesk.core.protocols import Progress
 
 JSON_OPTION = typer.Option(False, "--json", help="Print JSON instead of text.")
 QUIET_OPTION = typer.Option(False, "--quiet", "-q", help="No progress bars.")
+
+# Characters of a word and of a cell in a text table; what is longer loses its middle.
+LONGEST_NAME, LONGEST_CELL = 40, 120
 
 
 def read_pair(text: str, what: str, default: float | None = None) -> tuple[str, float]:
@@ -40,6 +44,11 @@ def say(text: str = "") -> None:
     typer.echo(text)
 
 
+def counted(n: int, noun: str) -> str:
+    """A number with its noun: 1 trial, 2 trials."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 def say_json(data: Any) -> None:
     """Data as indented JSON on standard output; NaN becomes null."""
     typer.echo(json.dumps(_no_nan(data), indent=1, ensure_ascii=False))
@@ -55,9 +64,10 @@ def say_table(rows: Sequence[Mapping[str, Any]], *, title: str = "", as_json: bo
     if not rows:
         say("  (none)")
         return
-    heads = list(rows[0])
-    cells = [[_shown(row.get(head)) for head in heads] for row in rows]
-    right = [any(isinstance(row.get(head), int | float) for row in rows) for head in heads]
+    keys = list(rows[0])
+    heads = [_shown(key) for key in keys]
+    cells = [[_shown(row.get(key)) for key in keys] for row in rows]
+    right = [any(isinstance(row.get(key), int | float) for row in rows) for key in keys]
     width = [max(len(head), *(len(line[j]) for line in cells)) for j, head in enumerate(heads)]
     for line in [heads, *cells]:
         parts = [
@@ -141,7 +151,14 @@ def _shown(value: Any) -> str:
         return f"{value:.4f}".replace("-", "−") if abs(value) < 1e5 else f"{value:.3g}"
     if isinstance(value, int):
         return f"{value:,}"
-    return str(value)
+    # First each long word (a name), so that the others of its cell stay readable, then the cell.
+    return _cut(re.sub(r"\S+", lambda word: _cut(word[0], LONGEST_NAME), str(value)), LONGEST_CELL)
+
+
+def _cut(text: str, longest: int) -> str:
+    """A text without its middle where it is too long."""
+    half = (longest - 1) // 2
+    return text if len(text) <= longest else f"{text[:half]}…{text[-half:]}"
 
 
 def _no_nan(data: Any) -> Any:

@@ -15,10 +15,10 @@ from mixdesk.core.space import Constraints
 class StudyConfig:
     """One study as a person writes it.
 
-    `objective` to minimise; `corpus` folder of a built corpus, relative to the study's folder; `domains` and
-    `natural` (domain → weight, any unit) where there is no corpus; `metrics`, empty: bits per byte of every domain
-    and evaluation set of the corpus; `rungs` sizes, the first asked, the last the target; `constraints` at the
-    target; `strategy`, `law`, `trainer` parts by name; `seed` of everything the study draws.
+    `objective` to minimise; `corpus` folder of a built corpus, relative to the study's folder; `domains` where there
+    is no corpus; `natural` domain → weight (any unit), empty: by the corpus's counts; `metrics`, empty: bits per byte
+    of every domain and evaluation set of the corpus; `rungs` sizes, the first asked, the last the target;
+    `constraints` at the target; `strategy`, `law`, `trainer` parts by name; `seed` of everything the study draws.
     """
 
     name: str

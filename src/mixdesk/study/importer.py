@@ -26,6 +26,7 @@ from mixdesk.core.plan import External, RunPlan, TrialSpec
 from mixdesk.core.trial import Event, Point, Result, StudyView
 from mixdesk.study.answers import QUESTION
 from mixdesk.study.config import StudyConfig
+from mixdesk.study.record import is_made
 from mixdesk.study.sheets import Sheet, read_sheet, write_sheet
 from mixdesk.study.study import Study, asked
 
@@ -72,7 +73,7 @@ def import_study(
         InputError: a file, row or cell that cannot be used, with its place.
         RecordError: there is a study in that folder.
     """
-    if (out / "study.db").exists():
+    if is_made(out / "study.db"):
         raise RecordError(
             f"there is a study in `{out}`",
             value="study.db exists",
@@ -94,6 +95,7 @@ def import_study(
             remedy="check the column of the ids (id_column), or the files",
         )
     names = sorted({name for run in runs for name in values[run]})
+    notes += _constant(names, [values[run] for run in runs])
     for name in higher:
         checks.one_of("metric", name, names)
     domains = tuple(table.by_run[runs[0]].domains)
@@ -303,9 +305,26 @@ def _scores(sheet: Sheet, id_column: str) -> tuple[dict[str, dict[str, float]], 
         row = {name: column[i] for name, column in columns.items()}
         values[run] = {name: value for name, value in row.items() if value is not None}
     silent = [run for run in ids if not values[run]]
+    if len(silent) == len(ids):
+        raise InputError(
+            f"`{sheet.path}`: no cell holds a number",
+            value="nothing measured in " + (_few(names) or f"a file with no column but `{id_column}`"),
+            bound="a number in at least one cell of a metric",
+            remedy="check the file, or how it was written",
+        )
     if silent:
-        notes.append(f"`{sheet.path.name}`: {len(silent)} runs without any score were left out: {_few(silent)}.")
+        notes.append(f"`{sheet.path.name}`: left out {_runs(silent)} without any score: {_few(silent)}.")
     return values, notes
+
+
+def _constant(names: Sequence[str], rows: Sequence[Mapping[str, float]]) -> list[str]:
+    """Notes on metrics that several runs have measured and none has moved."""
+    notes = []
+    for name in names:
+        seen = [row[name] for row in rows if name in row]
+        if len(seen) > 1 and len(set(seen)) == 1:
+            notes.append(f"`{name}` is the same in every run: it says nothing about mixtures.")
+    return notes
 
 
 def _unmatched(left: Mapping[str, object], right: Mapping[str, object], mixtures: Path, scores: Path) -> list[str]:
@@ -314,9 +333,7 @@ def _unmatched(left: Mapping[str, object], right: Mapping[str, object], mixtures
     for mine, theirs, here, there in ((left, right, mixtures, scores), (right, left, scores, mixtures)):
         alone = [run for run in mine if run not in theirs]
         if alone:
-            notes.append(
-                f"{len(alone)} runs of `{here.name}` are not in `{there.name}` and were left out: {_few(alone)}."
-            )
+            notes.append(f"Left out {_runs(alone)} of `{here.name}` not in `{there.name}`: {_few(alone)}.")
     return notes
 
 
@@ -329,6 +346,11 @@ def _metric(name: str, domains: Sequence[str], higher: Sequence[str], unit: str)
         better="higher" if name in higher else "lower",
         domain=domain if name != domain and domain in domains else None,
     )
+
+
+def _runs(names: Sequence[str]) -> str:
+    """Their number in words."""
+    return "1 run" if len(names) == 1 else f"{len(names)} runs"
 
 
 def _few(names: Mapping[str, object] | Sequence[str]) -> str:

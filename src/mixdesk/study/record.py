@@ -57,7 +57,7 @@ class Record:
 
     @classmethod
     def create(cls, path: Path, notes: Sequence[tuple[str, Any]], events: Iterable[Event] = ()) -> Record:
-        """Make the file with its first notes and events, all in one transaction.
+        """Make the file with its first notes and events, all in one transaction; what fails leaves no file behind.
 
         Raises:
             RecordError: there is a record already.
@@ -73,6 +73,7 @@ class Record:
                 remedy="choose another folder",
             ) from None
         record = cls(path, _connect(path, "rwc"))
+        is_ours = False
         try:
             with _translated(path), record._transaction():
                 if record._pragma("application_id") or record._query("SELECT 1 FROM sqlite_master LIMIT 1"):
@@ -82,6 +83,7 @@ class Record:
                         bound="no record in this folder",
                         remedy="choose another folder, or go on with the study that is there",
                     )
+                is_ours = True
                 for statement in _TABLES:
                     record._connection.execute(statement)
                 record._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -93,6 +95,8 @@ class Record:
                 record._set_synchronous()
         except BaseException:
             record.close()
+            for end in ("", "-wal", "-shm", "-journal") if is_ours else ():
+                path.with_name(path.name + end).unlink(missing_ok=True)
             raise
         return record
 
@@ -228,6 +232,11 @@ class Record:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+
+
+def is_made(path: Path) -> bool:
+    """Whether a file with content is there; the empty one of a study that was killed while it was made is none."""
+    return path.exists() and path.stat().st_size > 0
 
 
 def replay(events: Iterable[Event]) -> tuple[Trial, ...]:

@@ -13,17 +13,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from mixdesk.core.checks import nearest
+from mixdesk.core.checks import nearest, one_of
 from mixdesk.core.corpus import Corpus
 from mixdesk.core.errors import InputError, RecordError
 from mixdesk.core.files import from_data, to_data, write_text
 from mixdesk.core.mixture import Mixture
 from mixdesk.core.observations import Metric
 from mixdesk.core.plan import Proposal, TrialSpec, complete
+from mixdesk.core.scale import Budget
 from mixdesk.core.trial import Event, Lease, Result, StudyView, Trial
 from mixdesk.study import answers
 from mixdesk.study.config import StudyConfig
-from mixdesk.study.record import ANSWERED, Record, add_up, trials_sha256
+from mixdesk.study.record import ANSWERED, Record, add_up, is_made, trials_sha256
 
 # Keys that TOML takes without quotes.
 BARE_KEY = re.compile("[A-Za-z0-9_-]+")
@@ -74,7 +75,7 @@ class Study:
         summary = None if corpus is None else replace(corpus, shards=())
         _check(config, summary)
         path = folder / "study.db"
-        if not path.exists() or path.stat().st_size == 0:
+        if not is_made(path):
             first = [("config", to_data(config)), *(("note", note) for note in notes)]
             if summary is not None:
                 first.append(("corpus", to_data(summary)))
@@ -222,6 +223,12 @@ class Study:
             )
         return found[trial_id]
 
+    def set_budget(self, budget: Budget | None) -> None:
+        """Record another budget; the latest counts."""
+        config = replace(self.config, budget=budget)
+        self._record.append(notes=[("config", to_data(config))])
+        self.config = config
+
     def append(self, event: Event) -> None:
         """Record one event as it is."""
         self._record.append([event])
@@ -251,7 +258,8 @@ class Study:
         now = time.time()
         self._record.append(Event(trial=one, kind="done", time=now, result=results[one]) for one in fresh)
         if late:
-            notes.append(f"{len(late)} trials had an answer already, which stands: {', '.join(late[:5])}")
+            trials = "1 trial" if len(late) == 1 else f"{len(late)} trials"
+            notes.append(f"{trials} had an answer already, which stands: {', '.join(late[:5])}")
         return [f"{len(fresh)} answer{'' if len(fresh) == 1 else 's'} recorded.", *notes]
 
     def close(self) -> None:
@@ -312,9 +320,9 @@ def _check(config: StudyConfig, corpus: Corpus | None) -> None:
             bound="the corpus's domains: " + ", ".join(domains),
             remedy="leave `domains` out where there is a corpus",
         )
-    natural = _natural(config, corpus)
-    if natural is not None:
-        natural.over(domains)
+    for name, _ in config.natural:
+        one_of("domain in `natural`", name, domains)
+    _natural(config, corpus)
     metrics = _metrics(config, corpus)
     if not metrics:
         raise InputError(
@@ -331,10 +339,12 @@ def _domains(config: StudyConfig, corpus: Corpus | None) -> tuple[str, ...]:
 
 
 def _natural(config: StudyConfig, corpus: Corpus | None) -> Mixture | None:
-    """From the corpus's counts, else from the config, else unknown."""
-    if corpus is not None and all(domain.n_tokens for domain in corpus.domains):
-        return Mixture.natural(corpus)
-    return Mixture.of(dict(config.natural), normalise=True) if config.natural else None
+    """As declared, else from the corpus's counts, else unknown."""
+    if config.natural:
+        return Mixture.of(dict(config.natural), normalise=True)
+    if corpus is None or not all(domain.n_tokens for domain in corpus.domains):
+        return None
+    return Mixture.natural(corpus)
 
 
 def _metrics(config: StudyConfig, corpus: Corpus | None) -> tuple[Metric, ...]:
