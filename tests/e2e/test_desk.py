@@ -228,7 +228,8 @@ def test_what_is_copied_parses(desks: Any) -> None:
     assert words[:4] == ["mixdesk", "law", "predict", "laws/exponential.json"]
     given = dict(word.rsplit("=", 1) for word in words[5::2])
     assert set(given) <= set(view.domains)
-    assert sum(map(float, given.values())) == pytest.approx(1.0, abs=1e-5)
+    assert sum(map(float, given.values())) == pytest.approx(1.0, abs=1e-7)
+    assert desk.page.get_by_text("run it in the study's folder").is_visible()
     desk.page.get_by_role("button", name="JSON").click()
     mixture = from_data(Mixture, json.loads(desk.run("return mixdesk.code()")))
     assert set(mixture.domains) == set(given)
@@ -261,6 +262,15 @@ def test_phone_s_first_screen_holds_verdict_strip_and_gain(desks: Any) -> None:
     for part in ("h1", ".strip.big", ".gain .num"):
         box = desk.page.locator(part).first.bounding_box()
         assert box["y"] + box["height"] <= 844, part
+
+
+def test_figures_are_drawn_without_scrolling(desks: Any) -> None:
+    desk = desks("confirmed")
+    figures = desk.page.locator(".fig")
+    assert figures.count() == 3
+    for i in range(3):
+        figures.nth(i).locator("svg").first.wait_for(timeout=10_000)
+    assert desk.run("return scrollY") == 0
 
 
 def test_without_scripts_the_answer_stands(desks: Any) -> None:

@@ -375,6 +375,21 @@ def imported() -> tuple[StudyView, tuple[Answer, ...]]:
     return view, (one,)
 
 
+LONG = "web/" + "averyveryverylongname" * 4
+
+
+def no_unit() -> tuple[StudyView, tuple[Answer, ...]]:
+    metrics = (Metric(name=LONG, unit="", better="higher"),)
+    view, world = study((LONG, *EIGHT[1:]), metrics=metrics, counts=False)
+    view, one = answer(view, world, "predicted")
+    return view, (one,)
+
+
+def one_trial() -> tuple[StudyView, tuple[Answer, ...]]:
+    view, _ = study(metrics=(Metric(name="m1", unit=""),), n=1, block=False)
+    return view, ()
+
+
 def running() -> tuple[StudyView, tuple[Answer, ...]]:
     view, _ = study(n=17, n_planned=40, block=False)
     return view, ()
@@ -417,4 +432,5 @@ VARIANTS = {
     "confirmed": confirmed, "predicted": predicted, "no_different": no_different, "too_weak": too_weak,
     "imported": imported, "running": running, "not_started": not_started, "hostile": hostile,
     "twenty_five": twenty_five, "one_metric": one_metric, "two_domains": two_domains,
+    "no_unit": no_unit, "one_trial": one_trial,
 }  # fmt: skip

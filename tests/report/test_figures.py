@@ -151,7 +151,7 @@ def test_before_a_recipe_the_best_seen_is_the_lowest_mean() -> None:
 
 TITLES = {
     "confirmed": ["good", "good", "good", "good", "good", "good"],
-    "no_different": ["warn", "warn", "good", "good", "good", "good"],
+    "no_different": ["bad", "warn", "good", "good", "good", "good"],
     "predicted": ["good", "wait", "good", "good", "good", "warn"],
     "imported": ["wait", "wait", "good", "good", "wait", "wait"],
 }

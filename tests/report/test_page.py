@@ -7,7 +7,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from desk_worlds import HOSTILE, VARIANTS
+from desk_worlds import HOSTILE, LONG, VARIANTS
 
 from mixdesk.core.mixture import Mixture
 from mixdesk.report import panels, words
@@ -103,6 +103,42 @@ def test_a_running_study_has_a_page(pages: dict[str, str]) -> None:
     assert "17 of 40 trials are in. Too early for a recipe." in seen
     assert "The faders need a fitted law" in seen
     assert "0 of 40 trials are in" in Reader(pages["not_started"]).text
+
+
+def test_without_a_unit_no_comma_is_left(pages: dict[str, str]) -> None:
+    for name in ("no_unit", "one_trial"):
+        seen = Reader(pages[name]).text
+        assert not re.search(r", ?,|rival,(?! sign turned)|so far,(?! sign turned)| ,", seen), name
+        assert "<span></span>" not in pages[name]
+    specs = json.loads(re.search(r'id="data">(.*?)</script>', pages["no_unit"], re.S)[1])["specs"]  # type: ignore[index]
+    assert specs["fig-predict"]["layout"]["xaxis"]["title"]["text"] == "predicted out of fold, sign turned"
+
+
+def test_one_trial_is_in(pages: dict[str, str]) -> None:
+    assert "1 trial is in. No recipe was made yet." in Reader(pages["one_trial"]).text
+
+
+def test_a_turned_sign_is_told_beside_the_number(pages: dict[str, str]) -> None:
+    seen = Reader(pages["no_unit"]).text
+    assert "sign turned: " + words.middle(LONG, 40) + " is better higher" in seen
+    assert "recipe − rival, sign turned" in seen
+    assert "sign turned: 2 metrics are better higher" in Reader(pages["imported"]).text
+    assert "lower is better" not in seen
+    assert "lower is better" in Reader(pages["confirmed"]).text
+
+
+def test_captions_name_the_levels_of_what_is_drawn(pages: dict[str, str]) -> None:
+    seen = Reader(pages["confirmed"]).text
+    assert "diamond and bar: trained, 95\u202f% interval" in pages["confirmed"]
+    assert "grey bar: predicted before, 90\u202f%" in pages["confirmed"]
+    assert "intervals" not in seen.split("Did fresh trials agree?")[1].split("Trials The raw")[0]
+    assert "90\u202f% intervals" in pages["predicted"]
+
+
+def test_overlong_names_lose_their_middle_and_keep_a_title(pages: dict[str, str]) -> None:
+    reader = Reader(pages["no_unit"])
+    assert LONG not in reader.text
+    assert sum(LONG in (attributes.get("title") or "") for _, attributes in reader.tags) > 5
 
 
 def test_hostile_names_are_text(pages: dict[str, str]) -> None:

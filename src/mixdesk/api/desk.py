@@ -26,7 +26,7 @@ def write_desk(
     Args:
         study: the study.
         out: where to write.
-        recipes: headline first; default: the study's `recipe.json` where there is one.
+        recipes: headline first; default: the study's `recipe.json`, then its other `recipe*.json`.
         evidence: per recipe, as `gather_evidence` returns it; default: gathered now.
         league: scores of other laws beside the recipe's; default: every law is asked.
     """
@@ -34,7 +34,8 @@ def write_desk(
 
     path = Path(out) if out is not None else study.folder / "desk.html"
     if recipes is None:
-        recipes = [read_recipe(study.folder)] if (study.folder / "recipe.json").exists() else []
+        paths = sorted(study.folder.glob("recipe*.json"), key=lambda found: (found.name != "recipe.json", found.name))
+        recipes = [read_recipe(found) for found in paths]
     if evidence is None:
         evidence = [gather_evidence(study, law=r.provenance.law, objective=r.objective) for r in recipes]
     if league is None and recipes:

@@ -49,9 +49,7 @@ def _rival(view: StudyView, recipe: Recipe) -> str:
 
 def _noise(view: StudyView, recipe: Recipe) -> Check:
     noise, rival = figures.objective_noise(view, recipe.objective), _rival(view, recipe)
-    first = view.rungs[0].label
-    at_proxy = [c for c in recipe.comparisons if c.rival == rival and c.metric == "objective" and c.rung == first]
-    found = at_proxy[-1] if at_proxy else recipe.against(rival)
+    found = recipe.against(rival)
     if noise is None or found is None:
         return Check(
             mark="wait",
@@ -70,7 +68,8 @@ def _noise(view: StudyView, recipe: Recipe) -> Check:
         mark, title = ("good", "Larger than the noise") if times >= 2.0 else ("warn", "Close to the noise")
         return Check(mark=mark, title=title, detail=detail, href="#signal")
     whole = words.interval(found.low, found.high)
-    title = "Worse than " + rival if found.verdict == "worse" else "Not larger than the noise"
+    than = "the noise" if found.basis == "trained" else "the law's error"
+    title = "Worse than " + rival if found.verdict == "worse" else f"Not larger than {than}"
     detail = f"{words.difference(found.difference)} against {rival}, interval {whole}; repeats differ by "
     return Check(mark="bad", title=title, detail=detail + f"{words.value(noise.within)} ({runs})", href="#signal")
 
@@ -88,7 +87,9 @@ def _confirmed(view: StudyView, recipe: Recipe) -> Check:
     pair = next((p for p in found if p.rival == _rival(view, recipe)), found[0])
     n_won = sum(difference < 0.0 for _, difference in pair.differences)
     n = max(pair.trained.n_pairs, len(pair.differences))
-    detail = f"{n_won} of {n} fresh pairs beat {pair.rival} at {pair.trained.rung}: {_span(pair.trained)}"
+    detail = (
+        f"{n_won} of {words.plural(n, 'fresh pair')} beat {pair.rival} at {pair.trained.rung}: {_span(pair.trained)}"
+    )
     if n < 5:
         detail += "; fewer than five pairs are indicative only"
     if recipe.verdict.state == "contradicted":
@@ -100,8 +101,7 @@ def _confirmed(view: StudyView, recipe: Recipe) -> Check:
 
 
 def _span(found: Comparison) -> str:
-    level = f"{100 * found.level:.0f}{words.THIN}%"
-    return f"{words.difference(found.difference)}, {level} {words.interval(found.low, found.high)}"
+    return f"{words.difference(found.difference)}, {words.level(found.level)} {words.interval(found.low, found.high)}"
 
 
 def _law(answer: Answer) -> Check:
@@ -109,14 +109,14 @@ def _law(answer: Answer) -> Check:
     if score is None:
         return Check(mark="wait", title="The law is not tested", detail="no out-of-fold scores were made", href=href)
     if score.spearman is None:
-        detail = f"out of fold it gives no ranking of {score.n} mixtures"
+        detail = f"out of fold it gives no ranking of {words.plural(score.n, 'mixture')}"
         return Check(mark="bad", title="The law does not predict", detail=detail, href=href)
     detail = f"rank correlation {score.spearman:.2f}"
     if score.low is not None and score.high is not None:
         detail += f" ({score.low:.2f} to {score.high:.2f})"
     if score.rmse is not None:
         detail += f", error {words.value(score.rmse)}"
-    detail = detail.replace("-", words.MINUS) + f", n = {score.n} mixtures, out of fold"
+    detail = detail.replace("-", words.MINUS) + f", n = {words.plural(score.n, 'mixture')}, out of fold"
     if score.low is None:
         return Check(mark="warn", title="The law ranks unseen trials", detail=detail + "; no interval", href=href)
     if score.low > 0.0:
@@ -132,14 +132,14 @@ def _region(view: StudyView, recipe: Recipe) -> Check:
     }[recipe.region]
     n = len({trial.spec.mixture for trial in view.at() if trial.final})
     hull = "inside" if recipe.is_in_hull else "outside"
-    detail = f"leverage {recipe.leverage:.2f} of the farthest of {n} mixtures; {hull} their convex hull"
+    detail = f"leverage {recipe.leverage:.2f} of the farthest of {words.plural(n, 'mixture')}; {hull} their convex hull"
     return Check(mark=mark, title=title, detail=detail, href="#explore")
 
 
 def _limits(view: StudyView, recipe: Recipe) -> Check:
     limits, epochs = view.constraints, recipe.epochs
     most = max(epochs, key=lambda pair: pair[1], default=None)
-    repeats = "" if most is None else f"most repeated: {words.middle(most[0])}, {most[1]:.1f} epochs"
+    repeats = "" if most is None else f"most repeated: {most[0]}, {most[1]:.1f} epochs"
     has_bounds = bool(limits.lower or limits.upper or limits.max_epochs is not None)
     if not has_bounds:
         if most is None:
@@ -151,11 +151,7 @@ def _limits(view: StudyView, recipe: Recipe) -> Check:
     if limits.max_epochs is not None:
         repeats += f", limit {limits.max_epochs:g}"
     if recipe.binding:
-        repeats += (
-            ("; " if repeats else "")
-            + f"{len(recipe.binding)} at the limit: "
-            + ", ".join(words.middle(name, 40) for name in recipe.binding[:2])
-        )
+        repeats += ("; " if repeats else "") + f"{len(recipe.binding)} at the limit: " + ", ".join(recipe.binding[:2])
     if not is_allowed:
         return Check(mark="bad", title="A limit is passed", detail=repeats or "see the table", href="#table")
     detail = repeats or "every bound of the study holds"

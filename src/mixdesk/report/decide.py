@@ -70,7 +70,8 @@ def gain(view: StudyView, recipe: Recipe) -> str:
     found = figures.headline(view, recipe)
     if found is None:
         return '<div class="gain"><p class="cap">The recipe was compared with no rival.</p></div>'
-    unit = figures.unit_of(view, recipe.objective)
+    against = f"{figures.unit_of(view, recipe.objective)} against {found.rival}".strip()
+    better = figures.direction(view, recipe.objective)
     noise = figures.objective_noise(view, recipe.objective)
     pairs_ = next((p.differences for p in figures.paired(view, recipe) if p.trained == found), ())
     dim = " dim" if found.verdict == "no different" or recipe.verdict.name == "too weak" else ""
@@ -85,9 +86,9 @@ def gain(view: StudyView, recipe: Recipe) -> str:
     drawing = _gain_axis(found, rings, noise.within if noise else None)
     return (
         f'<div class="gain"><div class="num{dim}">{words.difference(found.difference)}</div>'
-        f'<p class="cap">{text(unit)} against {text(found.rival)}, {how} at {name(found.rung)}; lower is better</p>'
+        f'<p class="cap">{text(against)}, {how} at {name(found.rung)}; {prose(better)}</p>'
         f"{drawing}<p class='iv'><b>{words.interval(found.low, found.high)}</b> "
-        f"<span>{100 * found.level:.0f}{words.THIN}% interval, {n}</span></p>"
+        f"<span>{words.level(found.level)} interval, {n}</span></p>"
         f'<p class="foot">{"".join(f"<span>{one}</span>" for one in feet)}</p></div>'
     )
 
@@ -121,9 +122,9 @@ def strips(view: StudyView, recipe: Recipe | None) -> str:
     lead = figures.lead_of(view, recipe).mixture
     bands, rows = figures.shown_bands(view, lead), figures.strips(view, recipe)
     what = "refused candidate − rival" if recipe is not None and recipe.verdict.name == "too weak" else "recipe − rival"
-    unit = text(figures.unit_of(view, recipe.objective if recipe is not None else view.objective))
+    unit = figures.scale_of(view, recipe.objective if recipe is not None else view.objective)
     has_scale = recipe is not None and any(row.comparison for row in rows)
-    head = f'<span class="hd">{what}, {unit}</span>' if has_scale else '<span class="hd"></span>'
+    head = f'<span class="hd">{text(words.listed(what, unit))}</span>' if has_scale else '<span class="hd"></span>'
     out = ['<span class="hd pad"></span><span class="hd">share of training tokens</span>', head]
     ends = [v for row in rows if row.comparison for v in (row.comparison.low, row.comparison.high)] + [0.0]
     for row in rows:
@@ -196,7 +197,7 @@ def _rival(row: StripRow, recipe: Recipe | None, low: float, high: float) -> str
         f'<rect class="bar" x="{x(found.low):.1f}" y="6" width="{max(x(found.high) - x(found.low), 2):.1f}" height="6"'
         f' rx="2"/>{sign_at(row.name, x(found.difference), 9)}</svg>'
     )
-    said = f"{100 * found.level:.0f}{words.THIN}% interval {words.interval(found.low, found.high)}, {found.basis}"
+    said = f"{words.level(found.level)} interval {words.interval(found.low, found.high)}, {found.basis}"
     number = f"<b>{words.difference(found.difference)}</b> {found.basis}"
     return f'{drawing}<span class="dv" title="{text(said)}">{number}</span>'
 
@@ -205,7 +206,7 @@ def checks_card(view: StudyView, answer: Answer) -> str:
     """Is it real? Six checks with links to their evidence."""
     items = "".join(
         f'<a class="chk" href="{one.href}">{icon(one.mark)}<span><b>{text(one.title)}</b>'
-        f"<span>{text(one.detail)}</span></span></a>"
+        f"<span>{prose(one.detail)}</span></span></a>"
         for one in checks(view, answer)
     )
     question = "Six questions, each with its number. Each opens its evidence below."
@@ -312,7 +313,7 @@ def other_card(view: StudyView, answer: Answer) -> str:
         for rival, c in found
         if c is not None
     ]
-    unit = text(figures.unit_of(view, recipe.objective))
+    unit = text(figures.scale_of(view, recipe.objective) or "difference")
     body = (
         f'<div class="eyebrow">{pill(recipe)}</div><p class="said">{prose(recipe.verdict.headline)}</p>'
         f'<p class="q">{sign(row.name)} {text(row.name)}, share of training tokens</p>'
@@ -326,18 +327,19 @@ def _without_answer(view: StudyView) -> str:
     """The page of a study without a recipe: how far it is, and the mixtures it has so far."""
     n = sum(trial.state in ("done", "diverged") for trial in view.trials)
     planned = max(len(view.trials), (view.budget.n_trials or 0) if view.budget is not None else 0)
+    are = "is" if n == 1 else "are"
     if n < planned:
-        said, word = f"{n} of {planned} trials are in. Too early for a recipe.", "Running"
+        said, word = f"{n} of {words.plural(planned, 'trial')} {are} in. Too early for a recipe.", "Running"
         reason = "The page fills as trials finish. A law, a recipe and the faders come when the study is done."
     else:
-        said, word = f"{words.plural(n, 'trial')} are in. No recipe was made yet.", "No recipe"
+        said, word = f"{words.plural(n, 'trial')} {are} in. No recipe was made yet.", "No recipe"
         reason = "Make one: mixdesk recipe make, with the folder of the study"
     share = n / planned if planned else 0.0
     values = [v for t in view.at() if (v := figures.measured(view, view.objective, t.final)) == v]
     rows = []
     if values:
-        unit = text(figures.unit_of(view, view.objective))
-        rows = [(f"lowest so far, {unit}", words.value(min(values))), ("highest so far", words.value(max(values)))]
+        lowest = words.listed("lowest so far", figures.scale_of(view, view.objective))
+        rows = [(text(lowest), words.value(min(values))), ("highest so far", words.value(max(values)))]
     noise = figures.objective_noise(view, view.objective)
     rows.append(("spread of repeats", "not measured yet" if noise is None else words.value(noise.within)))
     so_far = card("So far", "", pairs(rows), span=8)

@@ -96,6 +96,7 @@ def console(view: StudyView, answer: Answer) -> dict[str, Any]:
     return {
         "study": view.name,
         "unit": figures.unit_of(view, recipe.objective),
+        "better": figures.direction(view, recipe.objective),
         "rung": view.rungs[0].label,
         "domains": list(domains),
         "channels": [{"i": band.members[0], "label": band.label, "family": band.family} for band in bands],

@@ -40,7 +40,7 @@ def _figure(id_: str, spec: dict[str, Any], specs: Specs, height: int) -> str:
 
 
 def _predict(view: StudyView, answer: Answer, specs: Specs) -> str:
-    found, unit = figures.fit_points(answer), figures.unit_of(view, answer.recipe.objective)
+    found, unit = figures.fit_points(answer), figures.scale_of(view, answer.recipe.objective)
     law = answer.recipe.provenance.law
     title, question = "Does the law predict?", "Each dot is a trial that the law had not seen when it predicted it."
     if len(found) < 2:
@@ -59,8 +59,14 @@ def _predict(view: StudyView, answer: Answer, specs: Specs) -> str:
         one_run = math.hypot(noise.within, noise.between)
         said += f" Error {words.value(rest)}; repeats of one mixture alone spread by {words.value(one_run)}."
     body = _figure("fig-predict", panels.predict(found, unit), specs, 340) + f'<p class="after">{said}</p>'
-    n = f"n = {len(found)} trials"
-    foot = (text(unit), n, "out of fold, split by mixture", "bars: 90\u202f% interval of one run", f"law: {name(law)}")
+    n = f"n = {words.plural(len(found), 'trial')}"
+    foot = (
+        *_told(unit),
+        n,
+        "out of fold, split by mixture",
+        "bars: 90\u202f% interval of one run",
+        f"law: {name(law)}",
+    )
     return card(title, question, body, foot=foot, span=7, id_="predict")
 
 
@@ -75,7 +81,7 @@ def _league(view: StudyView, answer: Answer) -> str:
     def number(x: float | None, digits: int = 4) -> str:
         return words.DASH if x is None or not math.isfinite(x) else f"{x:.{digits}f}".replace("-", words.MINUS)
 
-    head = (("law", ""), ("error", "r"), ("rank", "r"), ("95 %", "r x"), ("coverage", "r x"), ("regret", "r"))
+    head = (("law", ""), ("error", "r"), ("rank", "r"), ("its 95\u202f%", "r x"), ("coverage", "r x"), ("regret", "r"))
     rows = [
         [
             f"<b>{name(s.law)}</b>" if s.law == mine else name(s.law),
@@ -87,7 +93,8 @@ def _league(view: StudyView, answer: Answer) -> str:
         ]
         for s in scores
     ]
-    foot = [text(figures.unit_of(view, answer.recipe.objective)), f"n = {scores[0].n} mixtures, out of fold"]
+    unit = figures.unit_of(view, answer.recipe.objective)
+    foot = [*_told(unit), f"n = {words.plural(scores[0].n, 'mixture')}, out of fold"]
     foot.append(f"bold: the law of the recipe, {text(', '.join(answer.recipe.provenance.references) or 'no paper')}")
     if len(scores) == 1:
         foot.append("one law was scored: mixdesk law compare adds others")
@@ -102,7 +109,7 @@ def _curves(view: StudyView, recipe: Recipe | None, specs: Specs) -> str:
         if not any(trial.final for trial in view.trials):
             said = "No run has been measured yet."
         return card(title, question, f'<p class="none">{said}</p>', span=7 if recipe else 12, id_="curves")
-    unit = figures.unit_of(view, recipe.objective if recipe is not None else view.objective)
+    unit = figures.scale_of(view, recipe.objective if recipe is not None else view.objective)
     named = [c for c in dict.fromkeys(curve.name for curve in found) if c]
     key = "".join(f"<span>{sign(one)} {text(one)}</span>" for one in named)
     n_plain = sum(not curve.name for curve in found)
@@ -110,7 +117,7 @@ def _curves(view: StudyView, recipe: Recipe | None, specs: Specs) -> str:
     body = f'<p class="keys">{key}</p>' + _figure("fig-curves", panels.learning(found, unit), specs, 330)
     measured = sum(len(trial.points) > 1 for trial in view.trials)
     shown = f"{len(found)} of {measured} curves" if len(found) < measured else words.plural(len(found), "curve")
-    foot = (text(unit), shown, "tokens on a log scale", "the start of each curve lies above the frame")
+    foot = (*_told(unit), shown, "tokens on a log scale", "the start of each curve lies above the frame")
     return card(title, question, body, foot=foot, span=7 if recipe else 12, id_="curves")
 
 
@@ -122,19 +129,31 @@ def _confirm(view: StudyView, recipe: Recipe, specs: Specs) -> str:
     )
     if not found:
         said = "Nothing was confirmed: no fresh trial has trained the recipe beside its rivals."
-        head = '<p class="none">' + said + "</p>"
-        return card(title, question, head + _comparisons(recipe), span=5, id_="confirm", foot=("90\u202f% intervals",))
-    unit = figures.unit_of(view, recipe.objective)
+        levels = _levels(recipe, "predicted", "trained")
+        body = f'<p class="none">{said}</p>' + _comparisons(recipe)
+        return card(title, question, body, span=5, id_="confirm", foot=_told(levels and f"{levels} intervals"))
+    unit = figures.scale_of(view, recipe.objective)
     height = 70 + 62 * len(found)
     body = _figure("fig-confirm", panels.confirmation(found, unit), specs, height) + _comparisons(recipe)
     foot = (
-        text(unit),
-        f"n = {found[0].trained.n_pairs} pairs at {name(found[0].trained.rung)}",
-        "diamond and bar: trained",
-        "grey bar: predicted before",
+        *_told(unit),
+        f"n = {words.plural(found[0].trained.n_pairs, 'pair')} at {name(found[0].trained.rung)}",
+        f"diamond and bar: trained, {_levels(recipe, 'trained')} interval",
+        words.listed("grey bar: predicted before", _levels(recipe, "predicted")),
         "rings: replicates",
     )
     return card(title, question, body, foot=foot, span=5, id_="confirm")
+
+
+def _told(note: str) -> tuple[str, ...]:
+    """A foot's note; none where it is empty, as the unit of imported metrics may be."""
+    return (text(note),) if note else ()
+
+
+def _levels(recipe: Recipe, *bases: str) -> str:
+    """The levels of the comparisons drawn; empty where there are none."""
+    levels = {c.level for c in recipe.comparisons if c.metric == figures.OBJECTIVE and c.basis in bases}
+    return " and ".join(words.level(one) for one in sorted(levels))
 
 
 def _comparisons(recipe: Recipe) -> str:
@@ -146,7 +165,7 @@ def _comparisons(recipe: Recipe) -> str:
             f'{sign(c.rival)} {text(c.rival)} <small class="sub">{c.basis}</small>',
             words.difference(c.difference),
             words.interval(c.low, c.high),
-            f"{100 * c.level:.0f}{words.THIN}%",
+            words.level(c.level),
         ]
         for c in found
     ]
@@ -167,7 +186,7 @@ def _signal(view: StudyView, recipe: Recipe | None) -> str:
         return card(title, question, f'<p class="none">{said}</p>', span=12, id_="signal")
     rows = [
         [
-            f"<b>{name(n.metric, 40)}</b>" if n is whole else name(n.metric, 40),
+            f"<b>{name(n.metric, 26)}</b>" if n is whole else name(n.metric, 26),
             words.value(n.spread),
             words.value(n.within),
             words.value(n.between),

@@ -18,6 +18,7 @@ from mixdesk.core.recipe import BEST_SEEN, FIRST_FRESH_REPLICATE, NATURAL, RIVAL
 from mixdesk.core.region import Region
 from mixdesk.core.scale import Rung
 from mixdesk.core.trial import StudyView, Trial
+from mixdesk.report import words
 
 RECIPE = "recipe"
 OBJECTIVE = "objective"
@@ -152,6 +153,26 @@ def unit_of(view: StudyView, objective: Objective) -> str:
     weights = objective.weights(view.metrics)
     units = {metric.unit for metric, weight in zip(view.metrics, weights, strict=True) if weight > 0.0}
     return units.pop() if len(units) == 1 else "mixed units"
+
+
+def scale_of(view: StudyView, objective: Objective) -> str:
+    """What stands beside values of the objective: its unit, and that the sign is turned where it is; may be empty."""
+    return words.listed(unit_of(view, objective), "sign turned" if _turned(view, objective) else "")
+
+
+def direction(view: StudyView, objective: Objective) -> str:
+    """Which way is better, in words; it names the metric whose sign was turned."""
+    turned = _turned(view, objective)
+    if not turned:
+        return "lower is better"
+    are = f"`{turned[0]}` is" if len(turned) == 1 else f"{len(turned)} metrics are"
+    return f"sign turned: {are} better higher"
+
+
+def _turned(view: StudyView, objective: Objective) -> list[str]:
+    """Metrics of the objective that are better higher and enter it negated."""
+    weights = objective.weights(view.metrics)
+    return [m.name for m, weight in zip(view.metrics, weights, strict=True) if weight > 0.0 and m.sign < 0.0]
 
 
 def rivals(view: StudyView, recipe: Recipe | None) -> tuple[Rival, ...]:

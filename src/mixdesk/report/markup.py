@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 
 from mixdesk.core.recipe import BEST_SEEN, NATURAL, UNIFORM
 from mixdesk.report import words
@@ -33,11 +34,21 @@ def text(value: object) -> str:
 
 
 def prose(value: str) -> str:
-    """A sentence of ours as safe HTML; what stands between backticks is code."""
+    """A sentence of ours as safe HTML; what stands between backticks is code, overlong names lose their middle."""
     parts = value.split("`")
     if len(parts) % 2 == 0:
-        return text(value)
-    return "".join(f"<code>{text(part)}</code>" if i % 2 else text(part) for i, part in enumerate(parts))
+        return _shortened(value)
+    # A command stays whole, to be copied; a name alone may lose its middle.
+    return "".join(
+        f"<code>{text(part) if ' ' in part else _shortened(part)}</code>" if i % 2 else _shortened(part)
+        for i, part in enumerate(parts)
+    )
+
+
+def _shortened(value: str) -> str:
+    """A text as safe HTML whose words of more than 40 characters are set as names."""
+    words_ = re.split(r"(\S{41,})", value)
+    return "".join(name(word, 40) if i % 2 else text(word) for i, word in enumerate(words_))
 
 
 def name(value: str, n: int = 28) -> str:

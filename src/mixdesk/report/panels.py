@@ -79,9 +79,14 @@ def predict(points: tuple[FitPoint, ...], unit: str) -> dict[str, Any]:
         hovertemplate="%{customdata}<br>measured %{y:.4f}<br>predicted %{x:.4f}<extra></extra>",
     )
     layout = _layout(
-        f"predicted out of fold, {unit}", f"measured, {unit}", xaxis={"range": ends}, yaxis={"range": ends}
+        words.listed("predicted out of fold", unit),
+        words.listed("measured", unit),
+        xaxis={"range": ends},
+        yaxis={"range": ends},
     )
-    return _spec(go.Figure([line, spans, dots], layout), f"{len(points)} trials, measured against predicted")
+    return _spec(
+        go.Figure([line, spans, dots], layout), f"{words.plural(len(points), 'trial')}, measured against predicted"
+    )
 
 
 def learning(curves: tuple[Curve, ...], unit: str) -> dict[str, Any]:
@@ -120,13 +125,14 @@ def learning(curves: tuple[Curve, ...], unit: str) -> dict[str, Any]:
     stops = [curve.n_tokens[-1] for curve in curves]
     layout = _layout(
         "trained tokens",
-        unit,
+        words.listed("objective", unit),
         xaxis={"type": "log", "range": [math.log10(min(starts) * 0.93), math.log10(max(stops) * 1.09)], "dtick": 1},
         yaxis={"range": window},
     )
     layout.xaxis.update(dtick="D1" if max(stops) / min(starts) > 300 else "D2", tickformat="~s")
     return _spec(
-        go.Figure(traces, layout), f"learning curves of {len(curves)} trials; {', '.join(names) or 'proxies only'}"
+        go.Figure(traces, layout),
+        f"learning curves of {words.plural(len(curves), 'trial')}; {', '.join(names) or 'proxies only'}",
     )
 
 
@@ -156,7 +162,7 @@ def confirmation(pairs: tuple[Paired, ...], unit: str) -> dict[str, Any]:
         )
     rows = list(range(len(pairs)))
     layout = _layout(
-        f"recipe − rival, {unit}",
+        words.listed("recipe − rival", unit),
         "",
         xaxis={"zeroline": True, "range": _around([c for p in pairs for c in _extent(p)])},
         yaxis={

@@ -102,6 +102,20 @@ def plural(n: int, noun: str) -> str:
     return f"{n:,}{HARD}{noun}" + ("" if n == 1 else "s")
 
 
+def level(x: float) -> str:
+    """The level of an interval: `90 %`, `97.5 %`."""
+    return f"{100.0 * x:.3g}{THIN}%"
+
+
+def listed(*parts: str) -> str:
+    """What is not empty, between commas: an imported metric may have no unit.
+
+    >>> listed("recipe − rival", ""), listed("recipe − rival", "accuracy")
+    ('recipe − rival', 'recipe − rival, accuracy')
+    """
+    return ", ".join(part for part in parts if part)
+
+
 def middle(name: str, n: int = 28) -> str:
     """A long name with its middle left out; the page keeps the whole name in the element's title."""
     if len(name) <= n:

@@ -146,7 +146,7 @@ window.mixdesk = (() => {
     const track = h("div", { class: "fv" }, ticks, h("div", { class: "slot" }), over, h("div", { class: "fill", style: { background: hue } }), rugs, marks, knob);
     const input = h("input", { inputmode: "decimal", "aria-label": full + ", per cent", autocomplete: "off" });
     const lock = h("button", { type: "button", class: "lk", "aria-pressed": "false", "aria-label": "Lock " + full, onclick: () => toggle(j) }, s("svg", { viewBox: "0 0 14 14", "aria-hidden": "true" }, s("path", { d: LOCK, fill: "none", stroke: "currentColor", "stroke-width": 1.4 })));
-    const node = h("div", { class: "ch", style: { "--hue": hue } }, h("div", { class: "nm", title: full }, h("bdi", {}, c.label)), h("div", { class: "val" }, input, h("i", {}, "%")), track, h("div", { class: "ep" }), h("div", { class: "ef" }), lock);
+    const node = h("div", { class: "ch", style: { "--hue": hue } }, h("div", { class: "nm", title: full }, bdi(c.label)), h("div", { class: "val" }, input, h("i", {}, "%")), track, h("div", { class: "ep" }), h("div", { class: "ef" }), lock);
     const fader = { j, node, knob, track, input, lock, ep: node.querySelector(".ep"), ef: node.querySelector(".ef") };
     const at = event => { const r = track.getBoundingClientRect(); return weightAt(Math.min(1, Math.max(0, nodes.box.classList.contains("rows") ? (event.clientX - r.left) / r.width : (r.bottom - event.clientY) / r.height))); };
     track.addEventListener("pointerdown", e => { if (e.button) return; e.preventDefault(); knob.focus({ preventScroll: true }); track.setPointerCapture(e.pointerId); move(j, at(e)); });
@@ -173,7 +173,7 @@ window.mixdesk = (() => {
     const many = [...families.values()].some(list => list.length > 1);
     const groups = [...families].map(([family, list]) => {
       const share = h("span"); if (list.length > 1) nodes.shares.push([share, list]);
-      return h("div", { class: "fam", style: { flex: String(list.length), borderTopColor: `var(--d${list[0].j})` } }, many ? h("header", {}, h("bdi", { title: family }, family), share) : null, h("div", {}, list.map(f => f.node)));
+      return h("div", { class: "fam", style: { flex: String(list.length), borderTopColor: `var(--d${list[0].j})` } }, many ? h("header", {}, bdi(family), share) : null, h("div", {}, list.map(f => f.node)));
     });
     nodes.presets = DESK.presets.map(p => h("button", { type: "button", class: "tbtn", onclick: () => load(p.weights) }, sign(p.name), " " + (p.name === "recipe" && DESK.is_refused ? "refused candidate" : p.name)));
     nodes.undo = h("button", { type: "button", class: "tbtn", onclick: () => step(undo, redo) }, "Undo"); nodes.redo = h("button", { type: "button", class: "tbtn", onclick: () => step(redo, undo) }, "Redo");
@@ -193,10 +193,11 @@ window.mixdesk = (() => {
     const order = DESK.metrics.map((_, j) => j).sort((a, b) => DESK.metrics[b].weight - DESK.metrics[a].weight || (DESK.metrics[a].name < DESK.metrics[b].name ? -1 : 1));
     const one = DESK.metrics.length === 1 && DESK.metrics[0].sign > 0;
     lanes = [lane("objective", -1), ...(one ? [] : order.map(j => lane(DESK.metrics[j].name, j)))];
-    nodes.tabs = ["CLI", "JSON"].map(t => h("button", { type: "button", class: "tbtn", "aria-pressed": String(t === tab), onclick: () => { tab = t; nodes.tabs.forEach(b => b.setAttribute("aria-pressed", String(b.textContent === t))); nodes.code.textContent = code(); } }, t));
+    nodes.tabs = ["CLI", "JSON"].map(t => h("button", { type: "button", class: "tbtn", "aria-pressed": String(t === tab), onclick: () => { tab = t; nodes.place.hidden = t !== "CLI"; nodes.tabs.forEach(b => b.setAttribute("aria-pressed", String(b.textContent === t))); nodes.code.textContent = code(); } }, t));
     const copy = h("button", { type: "button", class: "tbtn", onclick: () => copyText(code(), copy) }, "Copy");
-    const lower = DESK.metrics.some(m => m.weight > 0 && m.sign < 0) ? ", metrics better higher enter negated" : ", lower is better";
-    return h("div", { class: "master", role: "region", "aria-label": "Live prediction" }, h("div", {}, h("p", { class: "u" }, `predicted objective at `, bdi(DESK.rung), `, ${DESK.unit}${lower}`), nodes.big, nodes.gap, nodes.live), h("div", { class: "lanes", tabindex: lanes.length > 7 ? 0 : null, role: "group", "aria-label": "prediction per metric" }, lanes.map(l => l.node)), nodes.notes, h("div", {}, h("div", { class: "copy" }, nodes.tabs, h("span", { class: "sp" }), copy), nodes.code));
+    nodes.place = h("span", { class: "u" }, "run it in the study's folder");
+    const turned = DESK.better.split("`"), told = [DESK.unit ? `, ${DESK.unit}` : "", ", ", turned[0], ...(turned.length > 2 ? [bdi(turned.slice(1, -1).join("`"), 40), turned.at(-1)] : [])];
+    return h("div", { class: "master", role: "region", "aria-label": "Live prediction" }, h("div", {}, h("p", { class: "u" }, `predicted objective at `, bdi(DESK.rung), told), nodes.big, nodes.gap, nodes.live), h("div", { class: "lanes", tabindex: lanes.length > 7 ? 0 : null, role: "group", "aria-label": "prediction per metric" }, lanes.map(l => l.node)), nodes.notes, h("div", {}, h("div", { class: "copy" }, nodes.tabs, nodes.place, h("span", { class: "sp" }), copy), nodes.code));
   }
   // One lane: trials as ticks, presets as signs, the live value as needle with its band; an arrow where it leaves the lane.
   function lane(name, j) {
@@ -250,7 +251,7 @@ window.mixdesk = (() => {
       out.push(x <= inner ? note("good", "Inside the sampled region.", far) : x <= limit * (1 + 1e-6) ? note("warn", "At the edge of the trials.", far + " Few trials lie here.") : note("bad", "Outside the trials.", far + " No trial came this far: the interval is a guess."));
     }
     const hot = faders.filter(f => f.ep.classList.contains("hot"));
-    if (hot.length) out.push(note("bad", `Over ${DESK.epochs.limit} epochs:`, hot.slice(0, 3).map(f => middle(DESK.domains[f.j], 24)).join(", ") + (hot.length > 3 ? ` and ${hot.length - 3} more` : "")));
+    if (hot.length) out.push(note("bad", `Over ${DESK.epochs.limit} epochs:`, [...hot.slice(0, 3).flatMap((f, i) => [i ? ", " : "", bdi(DESK.domains[f.j], 24)]), hot.length > 3 ? ` and ${hot.length - 3} more` : ""]));
     nodes.notes.replaceChildren(...out);
   }
   // After 70 ms of rest: what one more point of each domain would do, and the text to copy.
@@ -266,7 +267,7 @@ window.mixdesk = (() => {
   function code() {
     const used = DESK.domains.map((d, j) => [d, W[j]]).filter(pair => pair[1] > 0);
     if (tab === "JSON") return JSON.stringify({ domains: used.map(p => p[0]), weights: used.map(p => p[1]) }, null, 1);
-    return [`mixdesk law predict ${quote(`laws/${DESK.law.name}.json`)}`, ...used.map(([d, w]) => `  --weight ${quote(d + "=" + w.toFixed(6))}`)].join(" \\\n");
+    return [`mixdesk law predict ${quote(`laws/${DESK.law.name}.json`)}`, ...used.map(([d, w]) => `  --weight ${quote(`${d}=${+w.toFixed(9)}`)}`)].join(" \\\n");
   }
   async function copyText(text, button) {
     let done = true;
@@ -303,6 +304,10 @@ window.mixdesk = (() => {
   function draw() {
     const near = new IntersectionObserver(list => { for (const e of list) if (e.isIntersecting) { near.unobserve(e.target); figure(e.target.id); } }, { rootMargin: "600px" });
     for (const id of Object.keys(DATA.specs)) near.observe($(id));
+    // The rest when there is time, also in a window that nobody scrolls.
+    const idle = window.requestIdleCallback ? go => requestIdleCallback(go, { timeout: 1000 }) : go => setTimeout(go, 200);
+    const rest = () => { const id = Object.keys(DATA.specs).find(one => !drawn.has(one)); if (id) { near.unobserve($(id)); figure(id); idle(rest); } };
+    idle(rest);
     addEventListener("beforeprint", () => Object.keys(DATA.specs).forEach(figure));
   }
   // A trial that is pointed at lights up in tracks, lanes and the table.
