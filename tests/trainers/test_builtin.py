@@ -144,6 +144,7 @@ def test_a_killed_parent_leaves_no_orphan(pico_corpus: Path, tmp_path: Path) -> 
     parent.kill()
     parent.wait()
     wait_until(lambda: pid not in workers_of(marker))
+    assert pid not in workers_of(marker)
 
 
 def test_without_torch_the_extra_is_named_before_any_process_starts(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mixdesk.api.corpora import build_corpus, installed_documents, manual_documents
 from mixdesk.api.desk import write_desk
-from mixdesk.api.laws import compare_laws, gather_evidence
+from mixdesk.api.laws import Evidence, gather_evidence
 from mixdesk.api.recipes import confirm_recipe, make_recipe
 from mixdesk.api.studies import new_study, run_study
 from mixdesk.core import registry
@@ -65,12 +65,9 @@ def demo(
     for noise in study.view().noise():
         say(f"   {noise.metric:28} spread {noise.spread:.3f}, noise {noise.within:.3f}, ratio {noise.ratio:.1f}")
     say("3  Law, recipe, confirmation.")
-    answers = [
-        _answer(study, objective, quick, jobs, progress, say) for objective in ([MANUAL] if quick else [MANUAL, MEAN])
-    ]
-    evidence = [gather_evidence(study, objective=recipe.objective) for recipe in answers]
-    league, _ = compare_laws(study, objective=MANUAL)
-    page = write_desk(study, recipes=answers, evidence=evidence, league=league)
+    evidence = [gather_evidence(study, objective=objective) for objective in ([MANUAL] if quick else [MANUAL, MEAN])]
+    answers = [_answer(study, found, quick, jobs, progress, say) for found in evidence]
+    page = write_desk(study, recipes=answers, evidence=evidence)
     say(f"4  Done in {time.monotonic() - start:.0f} s. For people: {page}. For programs: {out / 'recipe.json'}.")
     return page
 
@@ -107,15 +104,16 @@ def demo_config(quick: bool = False) -> StudyConfig:
 
 def _answer(
     study: Study,
-    objective: Objective,
+    evidence: Evidence,
     quick: bool,
     jobs: int | None,
     progress: Progress | None,
     say: Callable[[str], None],
 ) -> Recipe:
     """Make and confirm the recipe of one objective; the headline's is the study's `recipe.json`."""
+    objective = evidence.objective
     out = study.folder / ("recipe.json" if objective == MANUAL else "recipe-mean.json")
-    recipe = make_recipe(study, objective=objective, out=out)
+    recipe = make_recipe(study, evidence=evidence, out=out)
     # The best mixture seen is trained for the headline only: the second question asks about the baselines.
     rivals = RIVALS if objective == MANUAL else (NATURAL, UNIFORM)
     replicates = 3 if quick else 5

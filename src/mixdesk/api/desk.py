@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mixdesk.api.laws import Evidence, compare_laws, gather_evidence
+from mixdesk.api.recipes import read_recipe
 from mixdesk.core.files import write_text
-from mixdesk.core.objective import LeagueRow
 from mixdesk.core.recipe import Recipe
 from mixdesk.report.desk import Answer, render
 from mixdesk.study.study import Study
@@ -19,7 +19,6 @@ def write_desk(
     *,
     recipes: Sequence[Recipe] | None = None,
     evidence: Sequence[Evidence] | None = None,
-    league: Sequence[LeagueRow] | None = None,
 ) -> Path:
     """Write the study's page (`desk.html` in its folder, or `out`) and return its path.
 
@@ -28,24 +27,21 @@ def write_desk(
         out: where to write.
         recipes: headline first; default: the study's `recipe.json`, then its other `recipe*.json`.
         evidence: per recipe, as `gather_evidence` returns it; default: gathered now.
-        league: scores of other laws beside the recipe's; default: every law is asked.
     """
-    from mixdesk.api.recipes import read_recipe
-
     path = Path(out) if out is not None else study.folder / "desk.html"
     if recipes is None:
         paths = sorted(study.folder.glob("recipe*.json"), key=lambda found: (found.name != "recipe.json", found.name))
         recipes = [read_recipe(found) for found in paths]
     if evidence is None:
         evidence = [gather_evidence(study, law=r.provenance.law, objective=r.objective) for r in recipes]
-    if league is None and recipes:
-        league = compare_laws(study, objective=recipes[0].objective)[0]
+    # The headline stands beside every other law; the further answers show their own alone.
+    league = compare_laws(study, objective=recipes[0].objective)[0] if recipes else ()
     answers = tuple(
         Answer(
             recipe=recipe,
             browser=found.fit.browser(),
             rows=found.rows,
-            scores=tuple(league or ()) if i == 0 else found.scores,
+            scores=league if i == 0 else found.scores,
         )
         for i, (recipe, found) in enumerate(zip(recipes, evidence, strict=True))
     )

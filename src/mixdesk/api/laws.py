@@ -28,7 +28,6 @@ class Evidence:
 
     law: Plug
     objective: Objective
-    record_sha256: str
     fit: LawFit
     rows: tuple[OutOfFold, ...]
     scores: tuple[LeagueRow, ...]
@@ -117,7 +116,6 @@ def gather_evidence(study: Study, *, law: Plug | str | None = None, objective: O
     return Evidence(
         law=plug,
         objective=wanted,
-        record_sha256=view.record_sha256,
         fit=fit,
         rows=rows,
         scores=score.scores(plug.name, rows, view.seed, metrics=obs.metrics),

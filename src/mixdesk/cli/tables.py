@@ -77,11 +77,8 @@ def say_table(rows: Sequence[Mapping[str, Any]], *, title: str = "", as_json: bo
 
 
 @contextmanager
-def bars(quiet: bool = False) -> Iterator[Progress | None]:
-    """Progress bars with rate and time left on standard error; none when quiet or not a terminal."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
+def _bars() -> Iterator[Progress]:
+    """Progress bars with rate and time left on standard error."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
@@ -101,8 +98,8 @@ def bars(quiet: bool = False) -> Iterator[Progress | None]:
         def show(what: str, done: int, total: int) -> None:
             if what not in tasks:
                 tasks[what] = drawn.add_task(what, total=total or None, rate="")
-            task = drawn.tasks[list(tasks).index(what)]
-            rate = f"{task.speed:.1f}/s" if task.speed else ""
+            speed = drawn.tasks[tasks[what]].speed
+            rate = f"{speed:.1f}/s" if speed else ""
             drawn.update(tasks[what], completed=done, total=total or None, rate=rate)
 
         yield show
@@ -110,14 +107,18 @@ def bars(quiet: bool = False) -> Iterator[Progress | None]:
 
 @contextmanager
 def lines(quiet: bool = False) -> Iterator[Progress | None]:
-    """Bars on a terminal; else one line at each tenth, so that a log shows progress too. Ctrl-C ends with a sentence.
+    """Bars on a terminal; else one line at each tenth, so that a log shows progress too; None when quiet.
+
+    Ctrl-C ends with a sentence.
 
     Raises:
         typer.Exit: with code 130, after Ctrl-C.
     """
     try:
-        if quiet or sys.stderr.isatty():
-            with bars(quiet) as show:
+        if quiet:
+            yield None
+        elif sys.stderr.isatty():
+            with _bars() as show:
                 yield show
         else:
             yield _noted()

@@ -26,7 +26,7 @@ from scipy.stats import t as student
 from mixdesk.core.errors import InputError, NotEnoughEvidence
 from mixdesk.core.mixture import Mixture, Schedule
 from mixdesk.core.objective import Comparison, LeagueRow, Verdict
-from mixdesk.core.observations import Floats, Inputs
+from mixdesk.core.observations import Floats, Inputs, Metric
 from mixdesk.core.plan import Proposal, Recommendation, RunPlan
 from mixdesk.core.protocols import LawFit
 from mixdesk.core.recipe import (
@@ -309,7 +309,7 @@ def _predicted(
         return ()
     draws = {m: prediction.draws_kqm[:, :, j] for j, m in enumerate(prediction.metrics)}
     means = {m: prediction.mean_qm[:, j] for j, m in enumerate(prediction.metrics)}
-    order = [next(metric for metric in view.metrics if metric.name == name) for name in prediction.metrics]
+    order = _declared(view, prediction.metrics)
     draws["objective"] = view.objective.value(prediction.draws_kqm, order)
     means["objective"] = view.objective.value(prediction.mean_qm, order)
     out = []
@@ -415,6 +415,12 @@ def _sentence(c: Comparison) -> str:
     return f"{what} against {c.rival}: {sign}{abs(c.difference):.4f} ({100 * c.level:.0f} % interval {low} to {high})."
 
 
+def _declared(view: StudyView, names: Sequence[str]) -> list[Metric]:
+    """The study's metrics in the order of a law's."""
+    by_name = {metric.name: metric for metric in view.metrics}
+    return [by_name[name] for name in names]
+
+
 def _expected(view: StudyView, fit: LawFit, W_qd: Floats) -> tuple[Expected, ...]:
     prediction = fit.predict(Inputs.of(view.domains, W_qd), draws=N_DRAWS, level=0.9, sense="run")
     rung = view.rungs[0].label
@@ -425,7 +431,7 @@ def _expected(view: StudyView, fit: LawFit, W_qd: Floats) -> tuple[Expected, ...
         )
     ]
     if prediction.draws_kqm is not None:
-        order = [next(metric for metric in view.metrics if metric.name == name) for name in prediction.metrics]
+        order = _declared(view, prediction.metrics)
         value_k = view.objective.value(prediction.draws_kqm[:, 0, :], order)
         mean = float(view.objective.value(prediction.mean_qm, order)[0])
         low, high = np.quantile(value_k, [0.05, 0.95]).tolist()
