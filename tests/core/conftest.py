@@ -9,10 +9,24 @@ from hypothesis import strategies as st
 
 from mixdesk.core.corpus import Corpus, Document, Domain, EvalSet, Shard, Tokenizer
 from mixdesk.core.mixture import Mixture, Schedule, Stage
-from mixdesk.core.objective import Comparison, LeagueRow, Objective, OutOfFold, Verdict
+from mixdesk.core.objective import RIVALS, Comparison, Guard, LeagueRow, Objective, OutOfFold, Verdict
 from mixdesk.core.observations import Metric, Noise
 from mixdesk.core.plan import External, Plug, Proposal, Recommendation, RunPlan, TrialSpec
-from mixdesk.core.recipe import BEST_SEEN, NATURAL, UNIFORM, Expected, Provenance, Recipe, Rival
+from mixdesk.core.recipe import (
+    BEST_SEEN,
+    NATURAL,
+    UNIFORM,
+    CardScore,
+    Expected,
+    GuardCheck,
+    Move,
+    ParetoPoint,
+    PredictionCard,
+    Provenance,
+    Recipe,
+    Rival,
+    ScoredClaim,
+)
 from mixdesk.core.scale import Budget, Hyper, ModelSpec, MoESpec, Rung, Scale
 from mixdesk.core.space import Constraints
 from mixdesk.core.trial import Event, Lease, Point, Result, Trial
@@ -119,6 +133,8 @@ def recipes(draw: st.DrawFn) -> Recipe:
         leverage=draw(NUMBERS),
         is_in_hull=draw(st.booleans()),
         warnings=draw(st.lists(TEXTS, max_size=2).map(tuple)),
+        guards=draw(many(GuardCheck)),
+        card=draw(optional(st.from_type(PredictionCard))),
     )
 
 
@@ -203,7 +219,13 @@ register(Recommendation, mixture=mixtures(), spread=pairs(), binding=WORDS, why=
 register(Metric, name=NAMES, unit=TEXTS, better=st.sampled_from(["lower", "higher"]), domain=optional(TEXTS))
 register(Noise, metric=TEXTS, within=NUMBERS, between=NUMBERS, n_mixtures=COUNTS, n_replicates=COUNTS, spread=NUMBERS)
 register(Constraints, lower=pairs(SHARES), upper=pairs(SHARES), max_epochs=optional(POSITIVE))
-register(Objective, terms=pairs(POSITIVE, min_size=1), reduce=st.sampled_from(["mean", "worst"]))
+st.register_type_strategy(
+    Guard,
+    st.builds(Guard, metric=NAMES, than=st.sampled_from(RIVALS), slack=st.floats(0.0, 1e9))
+    | st.builds(Guard, metric=NAMES, at_most=NUMBERS)
+    | st.builds(Guard, metric=NAMES, at_least=NUMBERS),
+)
+register(Objective, terms=pairs(POSITIVE, min_size=1), reduce=st.sampled_from(["mean", "worst"]), guards=many(Guard))
 register(
     Comparison,
     plan=HEX,
@@ -285,5 +307,68 @@ register(
     scores=many(LeagueRow),
     noise=many(Noise),
     references=WORDS,
+    rungs=WORDS,
 )
+register(
+    GuardCheck,
+    guard=TEXTS,
+    metric=TEXTS,
+    excess=NUMBERS,
+    low=NUMBERS,
+    high=NUMBERS,
+    probability=SHARES,
+    missing=NUMBERS,
+    basis=st.sampled_from(["predicted", "trained"]),
+    rung=TEXTS,
+)
+register(
+    PredictionCard,
+    date=TEXTS,
+    study=TEXTS,
+    plan=HEX,
+    mixtures=many(Rival),
+    objective=st.from_type(Objective),
+    metrics=many(Metric),
+    expected=many(Expected),
+    comparisons=many(Comparison),
+    rung=TEXTS,
+    record_sha256=HEX,
+    law=TEXTS,
+    version=TEXTS,
+    scale=st.from_type(Scale),
+)
+register(
+    ScoredClaim,
+    metric=TEXTS,
+    rival=optional(TEXTS),
+    predicted=NUMBERS,
+    low=NUMBERS,
+    high=NUMBERS,
+    measured=NUMBERS,
+    n_runs=COUNTS,
+    held=optional(st.booleans()),
+    sign_is_right=optional(st.booleans()),
+    z=optional(NUMBERS),
+)
+register(CardScore, card=HEX, is_same_scale=st.booleans(), claims=many(ScoredClaim), headline=TEXTS, notes=WORDS)
+register(
+    Move,
+    objective=st.from_type(Objective),
+    today=mixtures(),
+    mixture=mixtures(),
+    gain=NUMBERS,
+    predicted=NUMBERS,
+    low=NUMBERS,
+    high=NUMBERS,
+    kl=NUMBERS,
+    probability=optional(SHARES),
+    probability_asked=optional(SHARES),
+    largest=NUMBERS,
+    law=TEXTS,
+    rung=TEXTS,
+    guards=many(GuardCheck),
+    binding=WORDS,
+    doubt=TEXTS,
+)
+register(ParetoPoint, mixture=mixtures(), values=pairs(), probability=optional(SHARES), best_of=WORDS)
 st.register_type_strategy(Recipe, recipes())

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mixdesk.core.errors import InputError
-from mixdesk.core.objective import Comparison, Objective, Verdict
+from mixdesk.core.files import read_toml
+from mixdesk.core.objective import Comparison, Guard, Objective, Verdict
 from mixdesk.core.observations import Metric
 
 METRICS = (
@@ -102,3 +103,64 @@ def test_only_too_weak_exits_with_three():
         for name in ("better", "no different", "worse", "too weak")
     }
     assert codes == {"better": 0, "no different": 0, "worse": 0, "too weak": 3}
+
+
+def test_a_guard_is_read_from_a_line():
+    assert Guard.parse("bpb/domain/*<=natural+0.01", METRICS) == Guard(
+        metric="bpb/domain/*", than="natural", slack=0.01
+    )
+    assert Guard.parse("bpb/set/manual <= 1.2", METRICS) == Guard(metric="bpb/set/manual", at_most=1.2)
+    assert Guard.parse("accuracy >= best-seen - 0.02", METRICS) == Guard(
+        metric="accuracy", than="best seen", slack=0.02
+    )
+    assert Guard.parse("accuracy≥0.5", METRICS) == Guard(metric="accuracy", at_least=0.5)
+    assert Guard.parse("bpb/set/manual<=uniform", METRICS).slack == 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("bpb/set/manual", "is no guard"),
+        ("bpb/set/manual<=", "is no guard"),
+        ("bpb/set/manual<=natural+x", "is no guard"),
+        ("bpb/set/manual<=3+4", "is no guard"),
+        ("bpb/set/manuel<=1", "unknown metric"),
+        ("bpb/set/manual>=1", "points the wrong way"),
+        ("accuracy<=natural", "points the wrong way"),
+        ("*<=1", "points the wrong way"),
+        ("bpb/set/manual<=naturl+1", "unknown rival"),
+        ("bpb/set/manual<=natural-0.1", "asks for more than the rival has"),
+        ("accuracy>=natural+0.1", "asks for more than the rival has"),
+        ("bpb/set/manual<=nan", "out of range"),
+    ],
+)
+def test_what_is_no_guard_is_refused_with_its_reason(text, wrong):
+    with pytest.raises(InputError, match=wrong):
+        Guard.parse(text, METRICS)
+
+
+def test_a_guard_has_one_bound_on_the_side_that_is_watched():
+    for more in ({}, {"at_most": 1.0, "than": "natural"}, {"at_most": 1.0, "slack": 0.1}):
+        with pytest.raises(InputError, match="no single bound"):
+            Guard(metric="x", **more)
+    with pytest.raises(InputError, match="side that is not watched"):
+        Guard(metric="*", at_most=1.0).over(METRICS)
+    assert Guard(metric="bpb/domain/*", at_most=1.0).over(METRICS) == [0, 1]
+
+
+def test_a_guard_follows_the_direction_of_its_metric():
+    lower, higher = METRICS[0], METRICS[3]
+    assert Guard(metric="x", than="natural", slack=0.1).limit(lower, 2.0) == pytest.approx(2.1)
+    assert Guard(metric="x", than="natural", slack=0.1).limit(higher, 0.5) == pytest.approx(-0.4)
+    assert Guard(metric="x", at_least=0.6).limit(higher) == -0.6
+    assert Guard(metric="x", than="natural", slack=0.1).words(higher) == "accuracy ≥ natural − 0.1"
+    assert Guard(metric="x", at_least=0.6).words(higher) == "accuracy ≥ 0.6"
+    assert Guard(metric="x", than="uniform").words(lower) == "bpb/domain/code ≤ uniform"
+
+
+def test_guards_are_read_from_toml(tmp_path):
+    path = tmp_path / "objective.toml"
+    path.write_text(
+        '[terms]\n"bpb/set/manual" = 1.0\n[[guards]]\nmetric = "accuracy"\nthan = "natural"\nslack = 0.01\n'
+    )
+    assert read_toml(path, Objective).guards == (Guard(metric="accuracy", than="natural", slack=0.01),)

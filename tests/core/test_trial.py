@@ -65,6 +65,33 @@ def test_only_finished_trials_of_the_rung_count():
     assert len(found.at()) == 3
 
 
+def test_every_scale_has_all_points_of_all_rungs_with_groups_in_common():
+    small = trial({"a": 1.0}, {"loss": 2.0})
+    target = RunPlan(schedule=small.spec.plan.schedule, scale=Scale(n_params=70))
+    big = Trial(
+        spec=TrialSpec(plan=target),
+        state="done",
+        rung="target",
+        points=(Point(n_tokens=0, metrics={"loss": 3.0}), Point(n_tokens=0, metrics={"loss": 1.0, "other": 4.0})),
+    )
+    sized = Trial(
+        spec=TrialSpec(plan=RunPlan(schedule=Schedule.constant(Mixture.of({"b": 1.0})), scale=Scale(n_tokens=900))),
+        state="done",
+        rung="target",
+        points=(Point(n_tokens=0, metrics=()), Point(n_tokens=0, metrics={"loss": 1.5})),
+    )
+    waiting = trial({"b": 1.0}, {"loss": 7.0}, state="running", rung="target")
+    obs = view(small, big, sized, waiting).observations(every_scale=True)
+    assert obs.trials == (small.id, small.id, big.id, big.id, sized.id)
+    assert obs.Y_nm[:, 0].tolist() == [9.0, 2.0, 3.0, 1.0, 1.5]
+    assert obs.group_n.tolist() == [0, 0, 0, 0, 1]
+    assert [None if math.isnan(n) else n for n in obs.covariates["n_params"]] == [7, 7, 70, 70, None]
+    assert [None if math.isnan(n) else n for n in obs.covariates["n_tokens"]] == [50, 100, None, None, 900]
+    assert view(small, big).observations().trials == (small.id,)
+    with pytest.raises(NotEnoughEvidence, match="0 of 1 done"):
+        view(waiting).observations(every_scale=True)
+
+
 def test_an_empty_rung_is_a_typed_error_and_has_no_noise():
     with pytest.raises(NotEnoughEvidence, match="0 of 0 done"):
         view().observations()

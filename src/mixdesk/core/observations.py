@@ -216,12 +216,19 @@ class Inputs:
     def __post_init__(self) -> None:
         q, s = self.until_qs.shape
         _shape("W_qsd", self.W_qsd, (q, s, len(self.domains)))
+        for name, column in self.covariates.items():
+            _shape(name, column, (q,))
 
     @classmethod
-    def of(cls, domains: Sequence[str], W_qd: Floats) -> Inputs:
-        """Constant mixtures, (q, d)."""
+    def of(cls, domains: Sequence[str], W_qd: Floats, covariates: Mapping[str, Floats] | None = None) -> Inputs:
+        """Constant mixtures, (q, d), with `covariates` name → (q,) such as `n_params` and `n_tokens`."""
         W_qd = np.atleast_2d(np.asarray(W_qd, dtype=np.float64))
-        return cls(domains=tuple(domains), W_qsd=W_qd[:, None, :], until_qs=np.ones((len(W_qd), 1)))
+        return cls(
+            domains=tuple(domains),
+            W_qsd=W_qd[:, None, :],
+            until_qs=np.ones((len(W_qd), 1)),
+            covariates=covariates or {},
+        )
 
     @property
     def W_qd(self) -> Floats:

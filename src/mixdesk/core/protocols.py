@@ -6,12 +6,12 @@ Every part class is a frozen dataclass of settings with two class attributes: `t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from mixdesk.core.corpus import Document
-from mixdesk.core.observations import Inputs, Observations, Prediction
+from mixdesk.core.observations import Floats, Inputs, Ints, Observations, Prediction
 from mixdesk.core.plan import Proposal, Recommendation, TrialSpec
 from mixdesk.core.trial import Event, Result, StudyView
 
@@ -51,6 +51,31 @@ class Law(Protocol):
 
     def restore(self, data: dict[str, Any]) -> LawFit:
         """The fit that `LawFit.to_dict` wrote."""
+
+
+@runtime_checkable
+class HasGradient(Protocol):
+    """A fit that knows the slope of its mean: what a search needs in place of differences."""
+
+    domains: tuple[str, ...]
+
+    def gradient(self, W_qd: Floats) -> Floats:
+        """Slope of each metric's mean in each weight, (q, m, d); columns in the order of `domains`."""
+
+
+@runtime_checkable
+class CrossFits(Protocol):
+    """A law that fits itself with and without parts of the mixtures for less than the price of separate fits."""
+
+    def cross_fit(self, obs: Observations, parts: Sequence[Ints]) -> tuple[LawFit, list[LawFit]]:
+        """The fit to all rows, and one fit per part (group numbers) to the rows of the other groups."""
+
+
+@runtime_checkable
+class SpansScales(Protocol):
+    """A law that is fitted on the runs of every scale at once (covariates `n_params`, `n_tokens`)."""
+
+    spans_scales: ClassVar[bool]
 
 
 class Strategy(Protocol):

@@ -13,13 +13,15 @@ from mixdesk.core.corpus import Corpus
 from mixdesk.core.errors import NotEnoughEvidence
 from mixdesk.core.mixture import Mixture
 from mixdesk.core.objective import Objective
-from mixdesk.core.observations import Metric, Noise, Observations
+from mixdesk.core.observations import Floats, Inputs, Metric, Noise, Observations
 from mixdesk.core.plan import TrialSpec
-from mixdesk.core.scale import Budget, Rung
+from mixdesk.core.scale import Budget, Rung, Scale
 from mixdesk.core.space import Constraints, Space
 
 STATES = ("waiting", "running", "done", "diverged", "failed")
 KINDS = ("asked", "started", "point", "done", "failed", "lease")
+# Mixtures with an answer from which on a law that spans scales may speak of a rung.
+FEW_AT_SCALE = 4
 
 
 @core_type
@@ -140,53 +142,72 @@ class StudyView:
         label = self.rungs[0].label if rung is None else rung
         return tuple(trial for trial in self.trials if trial.rung == label)
 
-    def observations(self, rung: str | None = None, metrics: Sequence[Metric] | None = None) -> Observations:
+    def observations(
+        self, rung: str | None = None, metrics: Sequence[Metric] | None = None, *, every_scale: bool = False
+    ) -> Observations:
         """Finished trials of one rung as arrays, joined by name; the last point of each.
+
+        With `every_scale` all points of the finished trials of all rungs, trial after trial: ids repeat, groups are
+        shared by the rungs, and the covariates `n_params` and `n_tokens` (the point's own) are NaN where unknown.
 
         Raises:
             NotEnoughEvidence: no trial of that rung is done.
         """
-        done = [trial for trial in self.at(rung) if trial.final]
+        asked = self.trials if every_scale else self.at(rung)
+        done = [trial for trial in asked if trial.final]
         if not done:
             raise NotEnoughEvidence(
                 "no trial has an answer yet",
-                value=f"0 of {len(self.at(rung))} done",
+                value=f"0 of {len(asked)} done",
                 bound="at least one",
                 remedy="run the study, or tell results",
             )
         wanted = tuple(metrics or self.metrics)
+        rows = [(t, p) for t in done for p in (t.points if every_scale else t.points[-1:]) if p.metrics]
         n_stages = max(len(trial.spec.plan.schedule.stages) for trial in done)
-        W_nsd = np.zeros((len(done), n_stages, len(self.domains)))
-        until_ns = np.ones((len(done), n_stages))
-        for i, trial in enumerate(done):
+        W_nsd = np.zeros((len(rows), n_stages, len(self.domains)))
+        until_ns = np.ones((len(rows), n_stages))
+        for i, (trial, _) in enumerate(rows):
             stages = trial.spec.plan.schedule.stages
             for s in range(n_stages):
                 stage = stages[min(s, len(stages) - 1)]
                 W_nsd[i, s] = stage.mixture.over(self.domains)
                 until_ns[i, s] = stage.until
-        Y_nm = np.array([[trial.final.get(metric.name, np.nan) for metric in wanted] for trial in done])
+        values = [dict(point.metrics) for _, point in rows]
         key_of: dict[object, int] = {}
-        group_n = np.array([key_of.setdefault(trial.spec.plan.schedule, len(key_of)) for trial in done], dtype=np.int64)
-        sizes = [trial.spec.plan.scale for trial in done]
-        covariates = {
-            name: np.array([getattr(size, name) for size in sizes], dtype=np.float64)
-            for name in ("n_params", "n_tokens")
-            if all(getattr(size, name) is not None for size in sizes)
-        }
+        groups = [key_of.setdefault(trial.spec.plan.schedule, len(key_of)) for trial, _ in rows]
         tokens = [domain.n_tokens for domain in self.corpus.domains] if self.corpus is not None else [None]
         return Observations(
-            trials=tuple(trial.id for trial in done),
+            trials=tuple(trial.id for trial, _ in rows),
             domains=self.domains,
             W_nsd=W_nsd,
             until_ns=until_ns,
-            Y_nm=Y_nm,
+            Y_nm=np.array([[row.get(metric.name, np.nan) for metric in wanted] for row in values]),
             metrics=wanted,
-            group_n=group_n,
-            replicate_n=np.array([trial.spec.replicate for trial in done], dtype=np.int64),
-            source_n=tuple(t.spec.external.source if t.spec.external else t.spec.method for t in done),
-            covariates=covariates,
+            group_n=np.array(groups, dtype=np.int64),
+            replicate_n=np.array([trial.spec.replicate for trial, _ in rows], dtype=np.int64),
+            source_n=tuple(t.spec.external.source if t.spec.external else t.spec.method for t, _ in rows),
+            covariates=_sizes(rows, every_point=every_scale),
             unique_tokens_d=None if None in tokens else np.array(tokens, dtype=np.float64),
         )
+
+    @property
+    def standing(self) -> Rung:
+        """The rung at which a law is asked: the last with at least 4 mixtures that have an answer, else the first."""
+        return next((rung for rung in reversed(self.rungs) if self.n_mixtures(rung) >= FEW_AT_SCALE), self.rungs[0])
+
+    @property
+    def fullest(self) -> Rung:
+        """The rung with the most mixtures that have an answer, of equals the first: that of a law of one scale."""
+        return max(self.rungs, key=self.n_mixtures)
+
+    def n_mixtures(self, rung: Rung) -> int:
+        """How many mixtures have an answer at a rung."""
+        return len({trial.spec.plan.schedule for trial in self.at(rung.label) if trial.final})
+
+    def inputs(self, W_qd: Floats, rung: Rung | None = None) -> Inputs:
+        """Mixtures over the study's domains, (q, d), at the size of a rung; None: of the `standing` one."""
+        return inputs_at((rung or self.standing).scale, self.domains, W_qd)
 
     def best_seen(self, space: Space | None = None) -> Trial | None:
         """A trial of the mixture with the lowest measured objective at the first rung, repeats averaged.
@@ -215,3 +236,27 @@ class StudyView:
             return self.observations().noise()
         except NotEnoughEvidence:
             return ()
+
+
+def inputs_at(scale: Scale, domains: Sequence[str], W_qd: Floats) -> Inputs:
+    """Constant mixtures, (q, d), as candidates of one size; what is unknown of the size is left out."""
+    q, sizes = len(np.atleast_2d(W_qd)), {"n_params": scale.n_params, "n_tokens": scale.n_tokens}
+    return Inputs.of(domains, W_qd, {name: np.full(q, float(size)) for name, size in sizes.items() if size is not None})
+
+
+def _sizes(rows: Sequence[tuple[Trial, Point]], *, every_point: bool) -> dict[str, Floats]:
+    """Covariates of rows: sizes of the runs where all are known; of each point, NaN where unknown."""
+    scales = [trial.spec.plan.scale for trial, _ in rows]
+    sizes: dict[str, list[int | None]] = {
+        "n_params": [scale.n_params for scale in scales],
+        "n_tokens": [scale.n_tokens for scale in scales],
+    }
+    if every_point:
+        for i, (trial, point) in enumerate(rows):
+            is_last = point is trial.points[-1]
+            sizes["n_tokens"][i] = point.n_tokens or (sizes["n_tokens"][i] if is_last else None)
+    return {
+        name: np.array([np.nan if size is None else size for size in column], dtype=np.float64)
+        for name, column in sizes.items()
+        if every_point or None not in column
+    }
