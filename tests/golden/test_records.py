@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mixdesk.core.files import to_data
+from mixdesk.core.files import from_data, to_data
 from mixdesk.core.trial import Event
+from mixdesk.study.config import StudyConfig
 from mixdesk.study.study import Study
 
 RECORDS = sorted((Path(__file__).parent / "records").glob("*.db"))
@@ -23,7 +24,7 @@ def test_an_old_record_reads_as_it_did(path: Path, tmp_path: Path) -> None:
     wanted = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     assert [trial.id for trial in view.trials] == [trial["id"] for trial in wanted["trials"]]
     assert [{"id": trial.id, **to_data(trial)} for trial in view.trials] == wanted["trials"]
-    assert to_data(study.config) == wanted["config"]
+    assert study.config == from_data(StudyConfig, wanted["config"])
     assert view.record_sha256 == wanted["record_sha256"]
     assert {trial.state for trial in view.trials} == {"done", "diverged", "failed", "waiting"}
     assert study.notes == ("a sentence",)

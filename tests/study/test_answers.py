@@ -110,7 +110,7 @@ def bad_files(ids: list[str]) -> dict[str, tuple[str, str, str]]:
         "infinite": (".csv", f"trial,bpb/code\n{ids[0]},inf\n", "not a finite number"),
         "nothing": (".csv", f"trial,bpb/code\n{ids[0]},\n", "has no value"),
         "no trial column": (".csv", f"id,bpb/code\n{ids[0]},1\n", "no column `trial`"),
-        "semicolons": (".csv", f"trial;bpb/code\n{ids[0]};1\n", "semicolons"),
+        "semicolons": (".csv", f"trial;bpb/code\n{ids[0]};1,5\n", "decimal points in place of decimal commas"),
         "no rows": (".csv", "trial,bpb/code\n", "has no rows"),
         "empty": (".csv", "", "has no rows"),
         "ragged": (".csv", f"trial,bpb/code\n{ids[0]},1,2\n", "line 2: the row does not fit"),

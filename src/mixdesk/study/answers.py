@@ -7,7 +7,8 @@ training tokens; the token average where the mixture changes during the run). JS
 
 Answers, CSV: `trial`, one column per metric (an empty cell: not measured), and where wanted `state` (done, diverged or
 failed; empty: done). The columns of the questions may stay. JSONL: {"trial": id, "metrics": {name: number or null},
-"state": ...}. Rows and columns in any order: both sides are joined by name.
+"state": ...}. Rows and columns in any order: both sides are joined by name. A .tsv, parquet or Arrow file is read
+like a CSV.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from mixdesk.core.errors import InputError
 from mixdesk.core.files import read_text, to_data, write_text
 from mixdesk.core.plan import TrialSpec
 from mixdesk.core.trial import Point, Result, StudyView
-from mixdesk.study.sheets import number, read_sheet, write_sheet
+from mixdesk.study.sheets import BINARY, number, read_sheet, write_sheet
 
 QUESTION = ("trial", "rung", "replicate", "n_tokens")
 STATES = ("done", "diverged", "failed")
+READABLE = (".csv", ".jsonl", ".tsv", *BINARY)
 
 
 # Where a row stands, its trial, its cells and its state.
@@ -39,7 +41,7 @@ def write_questions(path: Path, asked: Sequence[tuple[TrialSpec, str]], domains:
         InputError: another suffix, a domain named like a column, or a file that cannot be written.
     """
     heads = [(spec.id, rung, spec.replicate, spec.plan.scale.n_tokens) for spec, rung in asked]
-    if _suffix(path) == ".csv":
+    if _suffix(path, (".csv", ".jsonl")) == ".csv":
         rows = [(*head, *spec.mixture.over(domains)) for head, (spec, _) in zip(heads, asked, strict=True)]
         write_sheet(path, [*QUESTION, *domains], rows)
         return
@@ -57,7 +59,7 @@ def read_answers(path: Path, view: StudyView) -> tuple[dict[str, Result], list[s
         InputError: an unknown or repeated trial, an unknown state, a cell that is no finite number, or a row without
             any value.
     """
-    rows = _rows_of_csv(path) if _suffix(path) == ".csv" else _rows_of_jsonl(path)
+    rows = _rows_of_jsonl(path) if _suffix(path, READABLE) == ".jsonl" else _rows_of_sheet(path)
     known = {trial.id: trial.spec for trial in view.trials}
     metrics = {metric.name for metric in view.metrics}
     results: dict[str, Result] = {}
@@ -94,7 +96,7 @@ def read_answers(path: Path, view: StudyView) -> tuple[dict[str, Result], list[s
     return results, notes
 
 
-def _rows_of_csv(path: Path) -> list[Row]:
+def _rows_of_sheet(path: Path) -> list[Row]:
     sheet = read_sheet(path)
     if "trial" not in sheet.columns:
         raise InputError(
@@ -104,9 +106,9 @@ def _rows_of_csv(path: Path) -> list[Row]:
             remedy="add it, from the file of questions",
         )
     out: list[Row] = []
-    for row, line in zip(sheet.rows, sheet.lines, strict=True):
+    for row, place in zip(sheet.rows, sheet.places, strict=True):
         cells = dict(zip(sheet.columns, row, strict=True))
-        out.append((f"`{path}`, line {line}", cells.pop("trial"), cells, cells.pop("state", "")))
+        out.append((f"`{path}`, {place}", cells.pop("trial"), cells, cells.pop("state", "")))
     return out
 
 
@@ -149,9 +151,12 @@ def _value(cell: Any, where: str, name: str) -> float | None:
     return number(str(cell), f"{where}, column `{name}`")
 
 
-def _suffix(path: Path) -> str:
-    if path.suffix not in (".csv", ".jsonl"):
+def _suffix(path: Path, allowed: tuple[str, ...]) -> str:
+    if path.suffix not in allowed:
         raise InputError(
-            f"`{path}` has no known ending", value=path.suffix or "none", bound=".csv or .jsonl", remedy="rename it"
+            f"`{path}` has no known ending",
+            value=path.suffix or "none",
+            bound=" or ".join(allowed),
+            remedy="rename it, or save it as .csv",
         )
     return path.suffix

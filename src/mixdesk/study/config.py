@@ -31,7 +31,7 @@ class StudyConfig:
     constraints: Constraints = Constraints()
     budget: Budget | None = None
     strategy: Plug = Plug(name="exact")
-    law: Plug = Plug(name="exponential")
+    law: Plug = Plug(name="average")
     trainer: Plug | None = None
     seed: int = 0
 
