@@ -14,7 +14,8 @@ from mixdesk.core.errors import InputError, NotEnoughEvidence
 from mixdesk.core.objective import Objective
 from mixdesk.core.observations import Inputs, Metric, Observations
 from mixdesk.core.space import Constraints, Space
-from mixdesk.laws.exponential import Exponential, ExponentialFit
+from mixdesk.laws.exponential import Exponential, ExponentialFormula
+from mixdesk.laws.formula import FormulaFit
 from mixdesk.testing.worlds import loglinear, ridge
 
 # Ye et al. 2024, notebook `mix_5_domains`: log c, log k, t of academic, prose, dialogue, symbolic, internet.
@@ -32,17 +33,25 @@ def printed_fit(gauge=0.0):
     """The paper's law in our gauge; `gauge` moves that much of log k from every t into the constant of the score."""
     log_c, log_k, t = (np.array([row[part] for row in PRINTED.values()]) for part in (0, 1, slice(2, 7)))
     t_md = t + log_k[:, None] + gauge
-    one = np.zeros((2, 5))
-    return ExponentialFit(
+    theta_mp = np.column_stack([np.exp(log_c), t_md])
+    return FormulaFit(
+        formula=ExponentialFormula(),
         domains=tuple(PRINTED),
         metrics=tuple(PRINTED),
         sign_m=np.ones(5),
-        c_m=np.exp(log_c),
-        t_md=t_md,
-        draw_c_km=one + np.exp(log_c),
-        draw_t_kmd=np.stack([t_md, t_md]),
+        shift_m=np.zeros(5),
+        scale_m=np.ones(5),
+        theta_mp=theta_mp,
+        draw_shift_km=np.zeros((2, 5)),
+        draw_kmp=np.stack([theta_mp, theta_mp]),
         noise_mm=np.zeros((5, 5)),
     )
+
+
+def coefficients(fit, domains):
+    """c (m,) and t (m, d) in the metric's unit, domains in the given order."""
+    columns = [1 + fit.domains.index(name) for name in domains]
+    return fit.shift_m + fit.scale_m * fit.theta_mp[:, 0], fit.theta_mp[:, columns] + np.log(fit.scale_m)[:, None]
 
 
 def observe(W_nd, Y_nm, better="lower", **more):
@@ -60,11 +69,12 @@ def test_printed_world_is_recovered_where_it_is_identified():
     rng = np.random.default_rng(0)
     truth = printed_fit()
     W_nd = rng.dirichlet(np.ones(5), 60)
+    names = [f"d{j}" for j in range(5)]
     fit = Exponential().fit(observe(W_nd, truth.predict(Inputs.of(truth.domains, W_nd)).mean_qm))
     W_qd = rng.dirichlet(np.ones(5), 50)
     wanted = truth.predict(Inputs.of(truth.domains, W_qd)).mean_qm
-    np.testing.assert_allclose(fit.predict(Inputs.of(fit.domains, W_qd)).mean_qm, wanted, rtol=1e-6)
-    np.testing.assert_allclose(fit.c_m, truth.c_m, rtol=1e-4)
+    np.testing.assert_allclose(fit.predict(Inputs.of(names, W_qd)).mean_qm, wanted, rtol=1e-6)
+    np.testing.assert_allclose(coefficients(fit, names)[0], truth.theta_mp[:, 0], rtol=1e-4)
 
 
 @settings(max_examples=15, deadline=None)
@@ -76,8 +86,9 @@ def test_noise_free_world_is_recovered(d, seed):
     t_md[[0, 1], [0, 1]] = -rng.uniform(1.0, 5.0, 2)
     W_nd = rng.dirichlet(np.ones(d), 3 * (d + 1))
     fit = Exponential().fit(observe(W_nd, c_m + np.exp(W_nd @ t_md.T)))
-    np.testing.assert_allclose(fit.t_md, t_md, atol=1e-4 * np.abs(t_md).max())
-    np.testing.assert_allclose(fit.c_m, c_m, atol=1e-4 * np.abs(c_m).max())
+    found_c, found_t = coefficients(fit, [f"d{j}" for j in range(d)])
+    np.testing.assert_allclose(found_t, t_md, atol=1e-4 * np.abs(t_md).max())
+    np.testing.assert_allclose(found_c, c_m, atol=1e-4 * np.abs(c_m).max())
 
 
 def test_gauge_a_factor_before_the_exponential_is_a_common_shift_of_t():
@@ -85,7 +96,8 @@ def test_gauge_a_factor_before_the_exponential_is_a_common_shift_of_t():
     inputs = Inputs.of(tuple(PRINTED), W_qd)
     plain, moved = printed_fit(), printed_fit(gauge=0.7)
     factor = np.exp(0.7)
-    wanted = plain.c_m + factor * (plain.predict(inputs).mean_qm - plain.c_m)
+    c_m = plain.theta_mp[:, 0]
+    wanted = c_m + factor * (plain.predict(inputs).mean_qm - c_m)
     np.testing.assert_allclose(moved.predict(inputs).mean_qm, wanted, rtol=1e-12)
 
 
@@ -93,8 +105,8 @@ def test_a_constant_added_moves_c_alone():
     world = loglinear(d=5, m=2, seed=2)
     obs = world.observations(design(world, 30, np.random.default_rng(2)))
     one, two = (Exponential().fit(replace(obs, Y_nm=obs.Y_nm + shift)) for shift in (0.0, 2.5))
-    np.testing.assert_allclose(two.c_m - one.c_m, 2.5, atol=1e-5)
-    np.testing.assert_allclose(two.t_md, one.t_md, atol=1e-4)
+    np.testing.assert_allclose(two.shift_m - one.shift_m, 2.5, atol=1e-9)
+    np.testing.assert_allclose(two.theta_mp, one.theta_mp, atol=1e-4)
 
 
 def test_a_metric_that_is_better_higher_is_the_mirror_image():
@@ -102,7 +114,7 @@ def test_a_metric_that_is_better_higher_is_the_mirror_image():
     W_nd = rng.dirichlet(np.ones(4), 30)
     accuracy = 0.8 - 0.3 * np.exp(W_nd @ rng.uniform(-3.0, 0.5, (4, 1)))
     fit = Exponential().fit(observe(W_nd, accuracy, better="higher"))
-    np.testing.assert_allclose(fit.predict(Inputs.of(fit.domains, W_nd)).mean_qm, accuracy, atol=1e-6)
+    np.testing.assert_allclose(fit.predict(Inputs.of(["d0", "d1", "d2", "d3"], W_nd)).mean_qm, accuracy, atol=1e-6)
     assert fit.browser()["sign"] == [-1.0]
 
 
@@ -116,8 +128,9 @@ def test_replicate_offsets_are_taken_out_and_the_level_is_that_of_their_mean():
     fit = Exponential().fit(
         observe(W_nd, 1.0 + np.exp(W_nd @ t_md.T) + offset[replicate_n, None], replicate_n=replicate_n)
     )
-    np.testing.assert_allclose(fit.t_md, t_md, atol=1e-4)
-    np.testing.assert_allclose(fit.c_m, 1.2, atol=1e-3)
+    found_c, found_t = coefficients(fit, ["d0", "d1", "d2", "d3"])
+    np.testing.assert_allclose(found_t, t_md, atol=1e-4)
+    np.testing.assert_allclose(found_c, 1.2, atol=1e-3)
 
 
 @pytest.mark.parametrize("noise", [0.0, 1e-9, 1e-4])
@@ -146,13 +159,34 @@ def test_page_form_predicts_the_same_as_python():
     fit = Exponential().fit(world.observations(design(world, 20, np.random.default_rng(1))))
     page, W_qd = fit.browser(), np.random.default_rng(2).dirichlet(np.ones(4), 10)
     assert page["form"] == "exponential"
-    for c, t, wanted in [
-        (page["c"], page["t"], fit.predict(Inputs.of(page["domains"], W_qd)).mean_qm),
-        (page["draws"]["c"][3], page["draws"]["t"][3], fit.predict(Inputs.of(page["domains"], W_qd), 4).draws_kqm[3]),
+    assert page["options"] == {"n_terms": 1}
+    for shift, theta, wanted in [
+        (page["shift"], page["theta"], fit.predict(Inputs.of(page["domains"], W_qd)).mean_qm),
+        (
+            page["draws"]["shift"][3],
+            page["draws"]["theta"][3],
+            fit.predict(Inputs.of(page["domains"], W_qd), 4).draws_kqm[3],
+        ),
     ]:
-        found = np.array(page["sign"]) * (np.array(c) + np.exp(np.minimum(W_qd @ np.array(t).T, 30.0)))
-        np.testing.assert_allclose(found, wanted, atol=1e-12)
-    assert len(page["draws"]["c"]) == 100
+        theta = np.array(theta)
+        f_qm = theta[:, 0] + np.exp(np.minimum(W_qd @ theta[:, 1:].T, 30.0))
+        found = np.array(page["sign"]) * (np.array(shift) + np.array(page["scale"]) * f_qm)
+        np.testing.assert_allclose(found, wanted, atol=1e-6)
+    assert len(page["draws"]["theta"]) == 100
+
+
+def test_implicit_domains_follow_what_one_exponential_cannot():
+    rng = np.random.default_rng(8)
+    W_nd = rng.dirichlet(np.ones(3), 80)
+    t_hd = np.array([[-6.0, 1.0, 0.0], [1.0, -6.0, 0.0]])
+    y_nm = 1.0 + np.exp(W_nd @ t_hd.T).sum(1, keepdims=True)
+    W_qd = rng.dirichlet(np.ones(3), 100)
+    wanted = 1.0 + np.exp(W_qd @ t_hd.T).sum(1)
+    inputs = Inputs.of(("d0", "d1", "d2"), W_qd)
+    one, two = (Exponential(n_terms=h).fit(observe(W_nd, y_nm)).predict(inputs).mean_qm[:, 0] for h in (1, 2))
+    assert np.abs(two - wanted).max() < 0.1 * np.abs(one - wanted).max()
+    with pytest.raises(InputError, match="n_terms"):
+        Exponential(n_terms=5)
 
 
 def test_draws_are_joint_the_difference_of_neighbours_is_surer_than_either():
@@ -202,7 +236,7 @@ def test_the_smallest_record_has_a_finite_fit():
 def test_damaged_fit_and_strange_domains_are_input_errors():
     fit = printed_fit()
     with pytest.raises(InputError, match="not a fit"):
-        Exponential().restore({**fit.to_dict(), "t": [[1.0]]})
+        Exponential().restore({**fit.to_dict(), "theta": [[1.0]]})
     with pytest.raises(InputError, match="not a fit"):
         Exponential().restore({"domains": []})
     with pytest.raises(InputError, match="not on both sides"):

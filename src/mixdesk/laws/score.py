@@ -1,84 +1,112 @@
 """How far a law can be trusted: predictions of mixtures it has not seen, and what they are worth.
 
-Every split goes by mixture: repeats of one mixture stay on one side. A law is judged by rank (does it order mixtures?),
-by regret (what does following it cost?) and by coverage (is it as sure as it may be?), since these disagree.
+Every split goes by mixture: repeats, checkpoints and other scales of one mixture stay on one side. A law is judged by
+rank (does it order mixtures?), by regret (what does following it cost?) and by coverage (is it as sure as it may be?),
+since these disagree. A law that spans scales is judged at the largest scale that was measured.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from scipy.stats import rankdata
+from numpy.typing import NDArray
+from scipy.stats import kendalltau, rankdata
 
-from mixdesk.core.errors import NotEnoughEvidence
+from mixdesk.core.errors import MixdeskError, NotEnoughEvidence
 from mixdesk.core.objective import LeagueRow, Objective, OutOfFold
 from mixdesk.core.observations import Floats, Inputs, Ints, Metric, Observations, Prediction
-from mixdesk.core.protocols import Law
+from mixdesk.core.protocols import CrossFits, Law, LawFit, Progress, SpansScales
+from mixdesk.core.trial import FEW_AT_SCALE
+from mixdesk.laws.rows import content_order
 
-# The name under which the objective is scored beside the metrics.
-OBJECTIVE = "objective"
+# The name under which the objective is scored beside the metrics, and that of the mean of the metrics' own scores.
+OBJECTIVE, MEAN = "objective", "mean of metrics"
+# What makes a scale: the covariates by which runs of one mixture differ in size.
+SCALE = ("n_params", "n_tokens")
 # Interval of an out-of-fold prediction, and the draws it comes from.
 LEVEL, N_DRAWS = 0.9, 200
-# Resamples of the mixtures for the interval of the rank correlation, and its tails: 95 %, two-sided.
-N_RESAMPLES, TAILS = 2_000, (0.025, 0.975)
+# Interval of a rank correlation on Fisher's scale, sd √(2 · 1.06 / (n − 3)) (Fieller for ranks), 95 % two-sided. The 2
+# is for predictions that were made out of the other runs: in Σ y_i ŷ_i each pair of runs counts twice, which doubles
+# the variance where there is no law. On pure noise, 12 to 512 mixtures, low > 0 in 0 to 2.1 % of cases (exponential,
+# ridge, trees; without the 2 in up to 7 %) — if the fits of the parts know nothing of what is held out.
+REACH, RANK_VARIANCE = 1.96, 2.0 * 1.06
+# A law is behind the best where its squared error is larger by this many standard errors, paired (95 %, one-sided).
+BEHIND = 1.645
+# Of how many mixtures predicted best regret@5 takes the best.
+N_BEST = 5
+# Scores that are the same thing in every metric, so that their mean over metrics says something.
+FREE = ("spearman", "kendall", "regret@1", "regret@5", "coverage", "width")
+
+
+def evidence(
+    law: Law, obs: Observations, objective: Objective, *, folds: int = 10, seed: int = 0
+) -> tuple[LawFit, tuple[OutOfFold, ...]]:
+    """The fit to all rows, and predictions of measured runs by the law fitted without their mixture.
+
+    One row per run, metric and "objective", whose interval is that of the joint draws. `folds` parts of the mixtures,
+    shuffled by `seed`; where the law cannot be fitted on what they leave, more and smaller parts, down to one mixture
+    each. A law with `cross_fit` makes all the fits in one go. A law that spans scales answers for the runs of the
+    largest scale measured, and never sees their mixture at any scale.
+
+    Raises:
+        NotEnoughEvidence: the mixtures are too few for the law, or to hold one of them out.
+    """
+    order = np.random.default_rng(seed).permutation(judged_groups(law, obs))
+    if len(order) < 2:
+        law.fit(obs)
+        raise _too_few(len(order), "at least 2 mixtures", "run more trials")
+    n_parts = min(folds, len(order))
+    while True:
+        parts = np.array_split(order, n_parts)
+        try:
+            fit, fits = _cross_fit(law, obs, parts)
+            break
+        except NotEnoughEvidence as error:
+            if n_parts == len(order):
+                law.fit(obs)  # where all mixtures are too few, the law says so better
+                raise _too_few(len(order), error.bound, error.remedy) from None
+            n_parts = min(2 * n_parts, len(order))
+    found: dict[int, list[OutOfFold]] = {}
+    is_judged_n = is_judged(law, obs)
+    for part, without in zip(parts, fits, strict=True):
+        rows = np.flatnonzero(is_judged_n & np.isin(obs.group_n, part))
+        found |= predicted(without, obs.take(rows), objective, rows)
+    return fit, tuple(row for i in sorted(found) for row in found[i])
 
 
 def out_of_fold(
     law: Law, obs: Observations, objective: Objective, *, folds: int = 10, seed: int = 0
 ) -> tuple[OutOfFold, ...]:
-    """Predictions of every measured run by the law fitted without its mixture, per metric and for "objective".
-
-    `folds` parts of the mixtures at most; `seed` shuffles them. The objective's interval is that of the joint draws.
+    """The predictions of `evidence` alone.
 
     Raises:
-        NotEnoughEvidence: the rest of the mixtures is too small a record for the law.
+        NotEnoughEvidence: the mixtures are too few for the law, or to hold one of them out.
     """
-    groups = np.unique(obs.group_n)
-    parts = np.array_split(np.random.default_rng(seed).permutation(groups), min(folds, len(groups)))
-    found: dict[int, list[OutOfFold]] = {}
-    for part in parts:
-        is_out_n = np.isin(obs.group_n, part)
-        try:
-            fit = law.fit(obs.take(np.flatnonzero(~is_out_n)))
-        except NotEnoughEvidence as error:
-            raise NotEnoughEvidence(
-                "too few mixtures to test a law on those it has not seen",
-                value=f"{len(groups)} mixtures, {len(groups) - len(part)} of them to fit on",
-                bound=error.bound,
-                remedy=error.remedy,
-            ) from None
-        rows = np.array([np.flatnonzero(obs.group_n == group)[0] for group in part], dtype=np.int64)
-        held = obs.take(rows)
-        inputs = Inputs(domains=held.domains, W_qsd=held.W_nsd, until_qs=held.until_ns, covariates=held.covariates)
-        prediction = fit.predict(inputs, N_DRAWS, level=LEVEL, sense="run")
-        mean_qm, low_qm, high_qm = _with_objective(prediction, obs.metrics, objective)
-        where = {int(group): q for q, group in enumerate(part)}
-        for i in np.flatnonzero(is_out_n):
-            q = where[int(obs.group_n[i])]
-            found[int(i)] = _rows(obs, int(i), objective, mean_qm[q], low_qm[q], high_qm[q])
-    return tuple(row for i in sorted(found) for row in found[i])
+    return evidence(law, obs, objective, folds=folds, seed=seed)[1]
 
 
-def scores(
-    name: str, rows: Sequence[OutOfFold], seed: int = 0, *, metrics: Sequence[Metric] = ()
-) -> tuple[LeagueRow, ...]:
-    """The scores of a law called `name` from its out-of-fold rows, per metric and for "objective".
+def scores(name: str, rows: Sequence[OutOfFold], *, metrics: Sequence[Metric] = ()) -> tuple[LeagueRow, ...]:
+    """The scores of a law called `name` from its out-of-fold rows: per metric, for "objective", and their mean.
 
-    rmse, spearman (with spearman:low and spearman:high, 95 % by resampling mixtures) and regret are over mixtures,
-    repeats averaged; coverage is the share of runs inside their 90 % interval, width its mean in sd over mixtures.
-    regret is the measured value of the mixture predicted best less the best measured, regret:spread the same in units
-    of (mean over mixtures − best): 0 the best, 1 a random pick. It needs a direction: it is there for "objective" and
-    for the `metrics` given. A measure that cannot be computed is left out.
+    rmse, spearman (with spearman:low and spearman:high, 95 %), kendall and regret are over mixtures, repeats averaged;
+    coverage is the share of runs inside their 90 % interval, width its mean in sd over mixtures. regret is the measured
+    value of the mixture predicted best less the best measured, regret@1 the same in units of (mean over mixtures −
+    best): 0 the best, 1 a random pick; regret@5 that of the best of the five mixtures predicted best. Regret needs a
+    direction: it is there for "objective" and for the `metrics` given. "mean of metrics" has the mean over metrics of
+    what has no unit, and of rmse where all `metrics` have one unit. A measure that cannot be computed is left out.
     """
     sign = {OBJECTIVE: 1.0, **{metric.name: metric.sign for metric in metrics}}
+    by_metric: dict[str, list[OutOfFold]] = {}
+    for row in rows:
+        by_metric.setdefault(row.metric, []).append(row)
     out: list[LeagueRow] = []
-    for metric in dict.fromkeys(row.metric for row in rows):
-        mine = [row for row in rows if row.metric == metric]
+    for metric, mine in by_metric.items():
         measured_g, mean_g = _per_mixture(mine)
         found = {"rmse": float(np.sqrt(((measured_g - mean_g) ** 2).mean()))}
-        found |= _rank(measured_g, mean_g, seed)
+        found |= _rank(measured_g, mean_g)
         if metric in sign:
             found |= _regret(sign[metric] * measured_g, sign[metric] * mean_g)
         found |= _interval(mine, float(measured_g.std()))
@@ -86,26 +114,127 @@ def scores(
             LeagueRow(law=name, metric=metric, measure=measure, value=value, n=len(measured_g))
             for measure, value in found.items()
         ]
-    return tuple(out)
+    return (*out, *_means(name, out, metrics))
 
 
 def compare(
-    laws: Mapping[str, Law], obs: Observations, objective: Objective, *, folds: int = 10, seed: int = 0
+    laws: Mapping[str, Law],
+    observations: Callable[[Law], Observations],
+    objective: Objective,
+    *,
+    folds: int = 10,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> tuple[tuple[LeagueRow, ...], dict[str, str]]:
-    """Scores of several laws on the same folds with the seconds they took, and why a law was skipped."""
+    """Scores of several laws on the same folds, and why a law was skipped.
+
+    `observations` are the rows that a law is to be fitted on. Beside the `scores`, for the objective: seconds of the
+    fit and its folds together; behind, the rmse less the smallest of the laws judged on the same runs (0: the best);
+    behind:low, its paired 95 % lower bound (≤ 0: no worse than the best as far as these runs tell).
+    """
     league: list[LeagueRow] = []
+    judged: dict[str, tuple[OutOfFold, ...]] = {}
     skipped: dict[str, str] = {}
-    for name, law in laws.items():
+    for i, (name, law) in enumerate(laws.items()):
         start = time.perf_counter()
         try:
-            rows = out_of_fold(law, obs, objective, folds=folds, seed=seed)
-        except NotEnoughEvidence as error:
+            obs = observations(law)
+            _, rows = evidence(law, obs, objective, folds=folds, seed=seed)
+        except MixdeskError as error:
             skipped[name] = str(error)
-            continue
-        seconds = time.perf_counter() - start
-        league += scores(name, rows, seed, metrics=obs.metrics)
-        league.append(LeagueRow(law=name, metric=OBJECTIVE, measure="seconds", value=seconds, n=obs.n_groups))
-    return tuple(league), skipped
+        else:
+            seconds = time.perf_counter() - start
+            league += scores(name, rows, metrics=obs.metrics)
+            n = len({row.group for row in rows})
+            league.append(LeagueRow(law=name, metric=OBJECTIVE, measure="seconds", value=seconds, n=n))
+            judged[name] = tuple(row for row in rows if row.metric == OBJECTIVE)
+        if progress is not None:
+            progress("laws", i + 1, len(laws))
+    return (*league, *_behind(judged)), skipped
+
+
+def ranking(league: Sequence[LeagueRow]) -> tuple[tuple[str, ...], ...]:
+    """Laws best first, in one tuple per set of runs that laws were judged on, most mixtures first.
+
+    The first is the one to use: of the laws that are not behind the best on the objective, the one that orders the
+    mixtures best over all metrics. The others follow by their error.
+    """
+    value = {(row.law, row.metric, row.measure): row.value for row in league}
+    sets: dict[int, list[str]] = {}
+    for row in league:
+        if row.measure == "behind":
+            sets.setdefault(row.n, []).append(row.law)
+
+    def rank(law: str) -> float:
+        over_metrics = value.get((law, MEAN, "spearman"))
+        return over_metrics if over_metrics is not None else value[law, OBJECTIVE, "spearman"]
+
+    out = []
+    for n in sorted(sets, reverse=True):
+        names = sorted(sets[n], key=lambda law: value[law, OBJECTIVE, "rmse"])
+        first = max((law for law in names if value[law, OBJECTIVE, "behind:low"] <= 0.0), key=rank)
+        out.append((first, *(law for law in names if law != first)))
+    return tuple(out)
+
+
+def tied(league: Sequence[LeagueRow], laws: Sequence[str]) -> tuple[str, ...]:
+    """Those of the `laws` whose error on the objective is no larger than the smallest, as far as the runs tell."""
+    low = {row.law: row.value for row in league if row.measure == "behind:low"}
+    return tuple(law for law in laws if low[law] <= 0.0)
+
+
+def is_scale_aware(law: Law) -> bool:
+    """Whether a law is to be fitted on the runs of every scale."""
+    return isinstance(law, SpansScales) and law.spans_scales
+
+
+def predicted(fit: LawFit, held: Observations, objective: Objective, places: Ints) -> dict[int, list[OutOfFold]]:
+    """What a fit says of runs it has not seen, beside what they measured: by place, each metric, then the objective."""
+    inputs = Inputs(domains=held.domains, W_qsd=held.W_nsd, until_qs=held.until_ns, covariates=held.covariates)
+    prediction = fit.predict(inputs, N_DRAWS, level=LEVEL, sense="run")
+    mean_qm, low_qm, high_qm = _with_objective(prediction, held.metrics, objective)
+    return {int(place): _rows(held, q, objective, mean_qm[q], low_qm[q], high_qm[q]) for q, place in enumerate(places)}
+
+
+def is_judged(law: Law, obs: Observations) -> NDArray[np.bool_]:
+    """Whether a law is judged on a row, (n,): always, but that one over scales answers for a single scale.
+
+    That is the largest (by parameters, then tokens) at which four mixtures or more were measured.
+    """
+    columns = [np.nan_to_num(obs.covariates[name], nan=-1.0) for name in SCALE if name in obs.covariates]
+    if not is_scale_aware(law) or not columns:
+        return np.ones(len(obs.trials), dtype=np.bool_)
+    size_ns = np.column_stack(columns)
+    scales, scale_n = np.unique(size_ns, axis=0, return_inverse=True)
+    scale_n = scale_n.reshape(-1)
+    n_of = [len(np.unique(obs.group_n[scale_n == s])) for s in range(len(scales))]
+    told = [s for s, n in enumerate(n_of) if n >= FEW_AT_SCALE] or [int(np.argmax(n_of))]
+    is_largest_n: NDArray[np.bool_] = scale_n == told[-1]
+    return is_largest_n
+
+
+def judged_groups(law: Law, obs: Observations) -> Ints:
+    """Group numbers of the mixtures that a law is judged on, in an order that only their weights decide."""
+    rows, _ = content_order(obs)
+    is_judged_n = is_judged(law, obs)
+    return np.array(list(dict.fromkeys(obs.group_n[i] for i in rows if is_judged_n[i])), dtype=np.int64)
+
+
+def _cross_fit(law: Law, obs: Observations, parts: Sequence[Ints]) -> tuple[LawFit, list[LawFit]]:
+    """The fit to all rows, and one per part to the rows of the other groups."""
+    if isinstance(law, CrossFits):
+        return law.cross_fit(obs, parts)
+    fits = [law.fit(obs.take(np.flatnonzero(~np.isin(obs.group_n, part)))) for part in parts]
+    return law.fit(obs), fits
+
+
+def _too_few(n: int, bound: str, remedy: str) -> NotEnoughEvidence:
+    return NotEnoughEvidence(
+        "too few mixtures to test a law on those it has not seen",
+        value=f"{n} mixtures, {n - 1} of them to fit on",
+        bound=bound,
+        remedy=remedy,
+    )
 
 
 def _with_objective(
@@ -156,30 +285,35 @@ def _per_mixture(rows: Sequence[OutOfFold]) -> tuple[Floats, Floats]:
     return measured, mean
 
 
-def _rank(measured_g: Floats, mean_g: Floats, seed: int) -> dict[str, float]:
-    """Spearman's rank correlation with its bootstrap interval; 0 where all predictions are the same."""
-    rng = np.random.default_rng(seed)
-    pick: Ints = rng.integers(0, len(measured_g), (N_RESAMPLES, len(measured_g)))
-    low, high = np.quantile(_spearman(measured_g[pick], mean_g[pick]), TAILS)
-    value = float(_spearman(measured_g[None], mean_g[None])[0])
-    return {"spearman": value, "spearman:low": float(low), "spearman:high": float(high)}
+def _rank(measured_g: Floats, mean_g: Floats) -> dict[str, float]:
+    """Spearman's rank correlation with its interval, and Kendall's; 0 where all predictions are the same."""
+    value, n = spearman(measured_g, mean_g), len(measured_g)
+    low, high = -1.0, 1.0
+    if n > 3:
+        # A perfect order counts as half a step below it, the next value there is.
+        most = 1.0 - 6.0 / (n**3 - n)
+        centre, reach = math.atanh(min(max(value, -most), most)), REACH * math.sqrt(RANK_VARIANCE / (n - 3))
+        low, high = math.tanh(centre - reach), max(math.tanh(centre + reach), value)
+    tau = 0.0 if np.ptp(measured_g) == 0.0 or np.ptp(mean_g) == 0.0 else float(kendalltau(measured_g, mean_g).statistic)
+    return {"spearman": value, "spearman:low": min(low, value), "spearman:high": high, "kendall": tau}
 
 
-def _spearman(A_kg: Floats, B_kg: Floats) -> Floats:
-    """Rank correlation of each row, (k,)."""
-    ranks = [rankdata(x, axis=1) for x in (A_kg, B_kg)]
-    a, b = (x - x.mean(1, keepdims=True) for x in ranks)
-    length = np.sqrt((a**2).sum(1) * (b**2).sum(1))
-    rho: Floats = np.where(length > 0.0, (a * b).sum(1) / np.where(length > 0.0, length, 1.0), 0.0)
-    return rho
+def spearman(a_g: Floats, b_g: Floats) -> float:
+    """Rank correlation of two columns; 0 where one of them is constant."""
+    ranks = [rankdata(x) for x in (a_g, b_g)]
+    a, b = (x - x.mean() for x in ranks)
+    length = math.sqrt(float((a**2).sum() * (b**2).sum()))
+    return float((a * b).sum()) / length if length > 0.0 else 0.0
 
 
 def _regret(measured_g: Floats, mean_g: Floats) -> dict[str, float]:
     """What following the law costs among the mixtures tried, smaller values being better."""
     best = float(measured_g.min())
-    regret = float(measured_g[int(mean_g.argmin())]) - best
+    chosen = measured_g[np.argsort(mean_g, kind="stable")[:N_BEST]]
+    regret, of_several = float(chosen[0]) - best, float(chosen.min()) - best
     spread = float(measured_g.mean()) - best
-    return {"regret": regret, "regret:spread": regret / spread if spread > 0.0 else 0.0}
+    share = 1.0 / spread if spread > 0.0 else 0.0
+    return {"regret": regret, "regret@1": regret * share, f"regret@{N_BEST}": of_several * share}
 
 
 def _interval(rows: Sequence[OutOfFold], spread: float) -> dict[str, float]:
@@ -191,3 +325,38 @@ def _interval(rows: Sequence[OutOfFold], spread: float) -> dict[str, float]:
     if spread > 0.0:
         found["width"] = float(np.mean([row.high - row.low for row in known])) / spread
     return found
+
+
+def _means(name: str, league: Sequence[LeagueRow], metrics: Sequence[Metric]) -> list[LeagueRow]:
+    """Means over the metrics of a law's own scores, where there are two metrics or more."""
+    mine = [row for row in league if row.metric != OBJECTIVE]
+    n_metrics = len({row.metric for row in mine})
+    is_one_unit = len({metric.unit for metric in metrics}) == 1
+    out = []
+    for measure in (*(("rmse",) if is_one_unit else ()), *FREE):
+        found = [row for row in mine if row.measure == measure]
+        if n_metrics > 1 and len(found) == n_metrics:
+            value = float(np.mean([row.value for row in found]))
+            out.append(LeagueRow(law=name, metric=MEAN, measure=measure, value=value, n=min(row.n for row in found)))
+    return out
+
+
+def _behind(judged: Mapping[str, Sequence[OutOfFold]]) -> list[LeagueRow]:
+    """How far each law's error on the objective is behind the best of those judged on the same runs."""
+    sets: dict[tuple[str, ...], dict[str, Floats]] = {}
+    for name, rows in judged.items():
+        inorder = sorted(rows, key=lambda row: row.trial)
+        measured_g, mean_g = _per_mixture(inorder)
+        sets.setdefault(tuple(row.trial for row in inorder), {})[name] = (measured_g - mean_g) ** 2
+    out = []
+    for squares in sets.values():
+        best_g = min(squares.values(), key=lambda found: float(found.mean()))
+        base = float(best_g.mean())
+        for name, found_g in squares.items():
+            gap_g, n = found_g - best_g, len(found_g)
+            error = float(gap_g.std(ddof=1)) / math.sqrt(n) if n > 1 else math.inf
+            low = float(gap_g.mean()) - BEHIND * error if found_g is not best_g else 0.0
+            for measure, square in (("behind", float(gap_g.mean())), ("behind:low", low)):
+                value = math.sqrt(max(base + square, 0.0)) - math.sqrt(base)
+                out.append(LeagueRow(law=name, metric=OBJECTIVE, measure=measure, value=value, n=n))
+    return out
