@@ -10,22 +10,24 @@ solver starts from several mixtures. `reduce = "worst"` is solved in epigraph fo
 What we do differently: Olmix solves with cvxpy and stops there. Here SLSQP solves, a linear programme then verifies
 that no direction leads down (the first-order condition), and what cannot be verified is said. A law that is constant
 in steps has no such condition: there the best simulated mixtures are averaged. The search stays in the region of the
-runs; without that a log-linear law walks to a vertex that nobody tried.
+runs; without that a log-linear law walks to a vertex that nobody tried. Guards are constraints sign · law_m(w) ≤ bound,
+with the same slopes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.optimize import linprog, minimize
 
 from mixdesk.core import checks
 from mixdesk.core.checks import Pairs, put
-from mixdesk.core.observations import Floats, Inputs
+from mixdesk.core.observations import Floats
 from mixdesk.core.plan import Proposal, Recommendation
-from mixdesk.core.protocols import LawFit
+from mixdesk.core.protocols import HasGradient, LawFit
 from mixdesk.core.trial import StudyView
 from mixdesk.search.design import Design
 from mixdesk.search.simulate import simulate
@@ -46,16 +48,6 @@ N_AVERAGED = 20
 # Mixtures around the optimum and draws of the law that measure how flat it is.
 N_AROUND = 2_000
 N_DRAWS = 64
-
-
-@runtime_checkable
-class HasGradient(Protocol):
-    """A fit that knows the slope of its mean: `gradient(W_qd)` → (q, m, d), domains in the order of `domains`."""
-
-    domains: tuple[str, ...]
-
-    def gradient(self, W_qd: Floats) -> Floats:
-        """Gradient of the mean of each metric at each row, (q, m, d)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,13 +77,13 @@ class Exact:
 
         Raises:
             NotEnoughEvidence: no law, or no finished trial.
-            Infeasible: no mixture satisfies the constraints.
+            Infeasible: no mixture satisfies the constraints, or no candidate keeps the guards.
         """
         terrain = Terrain.of(view, law)
         rng = np.random.default_rng(view.seed)
         simulated = simulate(terrain, N_SIMULATED, N_SIMULATED, rng)
         problem = Problem(terrain, self.kl)
-        best, doubt = _solve(problem, simulated)
+        best, doubt = solve(problem, simulated)
         base = "natural" if view.natural is not None else "uniform"
         pull = f" with a pull of {self.kl:g} per nat to {base}" if self.kl > 0.0 else ""
         mixture = terrain.space.mixture(best)
@@ -106,19 +98,22 @@ class Exact:
 class Problem:
     """The function to minimise, at one mixture at a time: value, slope, and the metrics behind `worst`.
 
-    `reference_d` is the natural mixture floored at 1e-12; signs and weights are in the law's order of metrics.
+    `reference_d` is what the pull leads to: the natural mixture floored at 1e-12 unless given; signs and weights are in
+    the law's order of metrics.
     """
 
-    def __init__(self, terrain: Terrain, kl: float) -> None:
+    def __init__(self, terrain: Terrain, kl: float, reference_d: Floats | None = None) -> None:
         self.terrain = terrain
         self.kl = kl
-        floored = np.maximum(terrain.natural_d, 1e-12)
+        floored = np.maximum(terrain.natural_d, 1e-12) if reference_d is None else reference_d
         self.reference_d: Floats = floored / floored.sum()
         weights = terrain.objective.weights(terrain.metrics)
         self.used = np.flatnonzero(weights > 0.0)
         self.sign_m: Floats = np.array([terrain.metrics[j].sign for j in self.used])
         self.share_m: Floats = weights[self.used] / weights.sum()
         self.is_worst = terrain.objective.reduce == "worst" and len(self.used) > 1
+        self.guarded = np.array([limit.metric for limit in terrain.limits], dtype=np.int64)
+        self.guard_g: Floats = np.array([limit.sign / limit.unit for limit in terrain.limits])
 
     def metrics(self, W_qd: Floats) -> Floats:
         """Signed mean prediction of the objective's metrics, (q, m): lower is better."""
@@ -127,14 +122,22 @@ class Problem:
 
     def slopes(self, w_d: Floats) -> Floats:
         """Gradient of each of those metrics along the simplex, (m, d), up to a constant per metric."""
+        return self.law_slopes(w_d)[self.used] * self.sign_m[:, None]
+
+    def guard_slopes(self, w_d: Floats) -> Floats:
+        """Gradient of each guard's excess, (g, d), up to a constant per guard."""
+        return self.law_slopes(w_d)[self.guarded] * self.guard_g[:, None]
+
+    def law_slopes(self, w_d: Floats) -> Floats:
+        """Gradient of every metric of the law, (m, d), in its own direction."""
         law, domains = self.terrain.law, self.terrain.space.domains
         if isinstance(law, HasGradient):
             there = [domains.index(name) for name in law.domains]
             back = [law.domains.index(name) for name in domains]
-            exact: Floats = law.gradient(w_d[None, there])[0][self.used][:, back] * self.sign_m[:, None]
+            exact: Floats = law.gradient(w_d[None, there])[0][:, back]
             return exact
         towards = w_d + STEP * (np.eye(len(domains)) - w_d)
-        Y_qm = self.metrics(np.vstack([w_d, towards]))
+        Y_qm = self.terrain.means(np.vstack([w_d, towards]))
         rise: Floats = (Y_qm[1:] - Y_qm[0]).T / STEP
         return rise
 
@@ -165,28 +168,62 @@ def _starts(terrain: Terrain, simulated: Floats) -> Floats:
     return terrain.enter(np.array(rows))
 
 
-def _solve(problem: Problem, simulated: Floats) -> tuple[Floats, str]:
+def is_in_steps(problem: Problem, rows: Floats) -> bool:
+    """Whether the law has no slope at most of some mixtures: it is constant in steps, as trees are."""
+    n_flat = sum(not problem.slopes(row).any() for row in rows)
+    return 2 * n_flat > len(rows)
+
+
+def solve(problem: Problem, simulated: Floats) -> tuple[Floats, str]:
     """The lowest mixture that any start leads to (or is), and a sentence of doubt where it is not verified.
 
-    A law without slope at most starts is constant in steps (trees): there the mean of the lowest simulated mixtures
-    stands in, as in RegMix.
+    `simulated` are candidates that keep the guards, best first. A law without slope at most starts is constant in
+    steps (trees): there the mean of the lowest simulated mixtures stands in, as in RegMix.
     """
-    starts = _starts(problem.terrain, simulated)
-    n_flat = sum(not problem.slopes(row).any() for row in starts)
-    if 2 * n_flat > len(starts):
+    terrain = problem.terrain
+    starts = _starts(terrain, simulated)
+    if is_in_steps(problem, starts):
         lowest = simulated[np.argsort(problem.height(simulated), kind="stable")[:N_AVERAGED]]
-        return lowest.mean(axis=0), f"; the law is constant in steps: mean of the best {N_AVERAGED} simulated mixtures"
-    found = np.array([*starts, *(_descend(problem, row) for row in starts)])
-    heights = problem.height(found)
+        stands = terrain.heed(lowest.mean(axis=0), lowest[0])
+        return stands, f"; the law is constant in steps: mean of the best {N_AVERAGED} simulated mixtures"
+    found = np.array([*starts, *(terrain.heed(_descend(problem, row), simulated[0]) for row in starts)])
+    heights = np.where(terrain.keeps(terrain.means(found)), problem.height(found), np.inf)
     best = found[int(np.where(np.isnan(heights), np.inf, heights).argmin())]
     if _descent(problem, best) <= FLAT * (1.0 + problem.kl):
         return best, ""
     return best, "; the solver could not verify it: the best of all starts stands in"
 
 
+def bounds_of(problem: Problem, n_more: int = 0) -> list[dict[str, Any]]:
+    """SLSQP's constraints that every search here shares: Σ w = 1, the region, the guards; `n_more` variables follow."""
+    terrain = problem.terrain
+    region, d = terrain.region, len(terrain.natural_d)
+
+    def padded(rows: Floats) -> Floats:
+        return np.hstack([np.atleast_2d(rows), np.zeros((len(np.atleast_2d(rows)), n_more))])
+
+    def limit(kind: str, fun: Callable[[Floats], Any], jac: Callable[[Floats], Floats]) -> dict[str, Any]:
+        return {"type": kind, "fun": lambda x: fun(x[:d]), "jac": lambda x: padded(jac(x[:d]))}
+
+    limits = [limit("eq", lambda w: w.sum() - 1.0, lambda w: np.ones(d))]
+    if region is not None:
+        limits.append(
+            limit(
+                "ineq",
+                lambda w: 1.0 - region.leverage(w)[0] / region.limit,
+                lambda w: -region.gradient(w) / region.limit,
+            )
+        )
+    if terrain.limits:
+        limits.append(
+            limit("ineq", lambda w: -terrain.excess(terrain.means(w[None]))[0], lambda w: -problem.guard_slopes(w))
+        )
+    return limits
+
+
 def _descend(problem: Problem, start_d: Floats) -> Floats:
     """SLSQP from one start, moved inside. For `worst` the last variable is z, the bound on every metric."""
-    space, region = problem.terrain.space, problem.terrain.region
+    space = problem.terrain.space
     d, n_more = len(start_d), int(problem.is_worst)
     unit = 1.0 + problem.kl
 
@@ -201,17 +238,7 @@ def _descend(problem: Problem, start_d: Floats) -> Floats:
         whole: Floats = (problem.share_m @ problem.slopes(x) + pull) / unit
         return whole
 
-    limits: list[dict[str, Any]] = [
-        {"type": "eq", "fun": lambda x: x[:d].sum() - 1.0, "jac": lambda x: np.append(np.ones(d), np.zeros(n_more))}
-    ]
-    if region is not None:
-        limits.append(
-            {
-                "type": "ineq",
-                "fun": lambda x: 1.0 - region.leverage(x[:d])[0] / region.limit,
-                "jac": lambda x: np.append(-region.gradient(x[:d]) / region.limit, np.zeros(n_more)),
-            }
-        )
+    limits = bounds_of(problem, n_more)
     if problem.is_worst:
         limits.append(
             {
@@ -231,29 +258,40 @@ def _descend(problem: Problem, start_d: Floats) -> Floats:
 
 
 def _descent(problem: Problem, w_d: Floats) -> float:
-    """The steepest first-order descent from a mixture, per unit of weight; 0 at a minimum.
-
-    A linear programme over steps p within ± BOX: minimise slope · p with Σ p = 0, w + p within its bounds, and the
-    leverage not rising where the mixture lies on the region's rim. Under `worst` the variable z bounds all metrics.
-    """
-    terrain = problem.terrain
-    space, region = terrain.space, terrain.region
-    d = len(w_d)
+    """The steepest first-order descent of the height; under `worst` the variable z bounds all metrics."""
     pull = problem.pull_slope(w_d, TAIL)
+    if not problem.is_worst:
+        return steepest_descent(problem, w_d, problem.share_m @ problem.slopes(w_d) + pull, *may_go(problem, w_d))
+    rises, room = may_go(problem, w_d, 1)
+    signed = problem.metrics(w_d[None])[0]
+    rises += [np.append(slope, -1.0) for slope in problem.slopes(w_d)]
+    room += (signed.max() - signed).tolist()
+    return steepest_descent(problem, w_d, np.append(pull, 1.0), rises, room)
+
+
+def may_go(problem: Problem, w_d: Floats, n_more: int = 0) -> tuple[list[Floats], list[float]]:
+    """Slopes of leverage and guards at a mixture, each with the room it has left; `n_more` variables follow."""
+    terrain = problem.terrain
     rises, room = [], []
-    if problem.is_worst:
-        signed = problem.metrics(w_d[None])[0]
-        cost = np.append(pull, 1.0)
-        rises += [np.append(slope, -1.0) for slope in problem.slopes(w_d)]
-        room += (signed.max() - signed).tolist()
-    else:
-        cost = problem.share_m @ problem.slopes(w_d) + pull
+    if terrain.region is not None:
+        rises.append(terrain.region.gradient(w_d))
+        room.append(max(terrain.region.limit - float(terrain.region.leverage(w_d)[0]), 0.0))
+    if terrain.limits:
+        rises += list(problem.guard_slopes(w_d))
+        room += np.maximum(-terrain.excess(terrain.means(w_d[None]))[0], 0.0).tolist()
+    return [np.append(slope, np.zeros(n_more)) for slope in rises], room
+
+
+def steepest_descent(problem: Problem, w_d: Floats, cost: Floats, rises: list[Floats], room: list[float]) -> float:
+    """The steepest first-order descent of `cost` from a mixture, per unit of weight; 0 at a minimum.
+
+    A linear programme over steps p within ± BOX: minimise cost · p with Σ p = 0, w + p within its bounds, and each of
+    `rises` · p ≤ its `room`. Variables after the d weights are free.
+    """
     if not np.isfinite(cost).all():
         return float("inf")
+    space, d = problem.terrain.space, len(w_d)
     n_more = len(cost) - d
-    if region is not None:
-        rises.append(np.append(region.gradient(w_d), np.zeros(n_more)))
-        room.append(max(region.limit - float(region.leverage(w_d)[0]), 0.0))
     low = np.minimum(np.maximum(space.lower_d - w_d, -BOX), 0.0)
     high = np.maximum(np.minimum(space.upper_d - w_d, BOX), 0.0)
     done = linprog(
@@ -277,12 +315,14 @@ def _spread(problem: Problem, best_d: Floats, simulated: Floats, rng: np.random.
     share = rng.random((N_AROUND, 1)) ** 2
     rows = best_d + share * (simulated[rng.integers(len(simulated), size=N_AROUND)] - best_d)
     rows[0] = best_d
-    prediction = terrain.law.predict(Inputs.of(terrain.space.domains, rows), N_DRAWS)
+    prediction = terrain.law.predict(terrain.inputs(rows), N_DRAWS)
     if prediction.draws_kqm is None:
         return ()
     draws = terrain.objective.value(prediction.draws_kqm, terrain.metrics)
     doubt = (draws - draws[:, :1]).std(axis=0)
     height = problem.height(rows)
-    near = rows[height - height[0] <= doubt]
+    is_kept = terrain.keeps(prediction.mean_qm)
+    is_kept[0] = True
+    near = rows[is_kept & (height - height[0] <= doubt)]
     half = (near.max(axis=0) - near.min(axis=0)) / 2.0
     return tuple(zip(terrain.space.domains, half.tolist(), strict=True))

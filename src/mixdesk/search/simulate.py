@@ -6,7 +6,8 @@ The average is part of the method: tree laws are piecewise constant, and their s
 candidates lie in a convex set (constraints and the region of the runs), so the average does too.
 
 What we do differently: the released notebook searches wherever Dirichlet(natural) goes; here the search stays in the
-region of the runs, and the spread of the averaged mixtures is reported, since it shows how flat the optimum is.
+region of the runs, and the spread of the averaged mixtures is reported, since it shows how flat the optimum is. With
+guards, candidates that break one are pulled to a rival that keeps them, or left out.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from mixdesk.search.terrain import Terrain
 CHUNK = 4_000
 # Total concentration of a candidate's Dirichlet, log-uniform between these: from one domain alone to nearly the base.
 STRENGTH = (1.0, 100.0)
+# Where no candidate keeps the guards, how near to the one that misses them least new candidates are drawn, in turn.
+NEARER = (0.3, 0.1, 0.03)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,12 +63,12 @@ class RegMix:
 
         Raises:
             NotEnoughEvidence: no law, or no finished trial.
-            Infeasible: no mixture satisfies the constraints.
+            Infeasible: no mixture satisfies the constraints, or no candidate keeps the guards.
         """
         terrain = Terrain.of(view, law)
         best = simulate(terrain, self.n_candidates, self.top, np.random.default_rng(view.seed))
         low, high = np.quantile(best, (0.05, 0.95), axis=0)
-        mean = best.mean(axis=0)
+        mean = terrain.heed(best.mean(axis=0), best[0])
         return Recommendation(
             mixture=terrain.space.mixture(mean),
             spread=tuple(zip(view.domains, ((high - low) / 2.0).tolist(), strict=True)),
@@ -75,15 +78,43 @@ class RegMix:
 
 
 def simulate(terrain: Terrain, n: int, top: int, rng: np.random.Generator) -> Floats:
-    """The `top` of n candidates with the best predicted objective, best first, (top, d)."""
+    """The `top` of n candidates with the best predicted objective, best first, (≤ top, d); all keep the guards.
+
+    Raises:
+        Infeasible: none keeps them; names the smallest relaxation seen.
+    """
     best = np.empty((0, len(terrain.space.domains)))
     value = np.empty(0)
+    missed = [terrain.anchor_d[None]]
     for rows in candidates(terrain, n, rng):
-        best = np.vstack([best, rows])
-        value = np.concatenate([value, terrain.value(rows)])
-        order = np.argsort(value, kind="stable")[:top]
-        best, value = best[order], value[order]
+        kept, found = terrain.heeded(rows)
+        best, value = _merged((best, value), (kept, found), top)
+        if not len(best):
+            missed.append(_nearest_miss(terrain, np.vstack([*missed[-1:], rows]))[None])
+    for share in () if len(best) else NEARER:
+        rows = next(candidates(terrain, CHUNK, rng))
+        near = missed[-1] + share * (rows - missed[-1])
+        best, value = _merged((best, value), terrain.heeded(near), top)
+        if len(best):
+            break
+        missed.append(_nearest_miss(terrain, np.vstack([missed[-1], near]))[None])
+    if not len(best):
+        raise terrain.clash(missed[-1])
     return best
+
+
+def _merged(one: tuple[Floats, Floats], other: tuple[Floats, Floats], top: int) -> tuple[Floats, Floats]:
+    """The best `top` rows of two lots, best first, with their values."""
+    rows, value = np.vstack([one[0], other[0]]), np.concatenate([one[1], other[1]])
+    order = np.argsort(value, kind="stable")[:top]
+    return rows[order], value[order]
+
+
+def _nearest_miss(terrain: Terrain, rows: Floats) -> Floats:
+    """The row that misses the guards by least, (d,)."""
+    excess_qg = np.maximum(terrain.excess(terrain.means(rows)), 0.0)
+    nearest: Floats = rows[int(excess_qg.sum(axis=1).argmin())]
+    return nearest
 
 
 def candidates(terrain: Terrain, n: int, rng: np.random.Generator) -> Iterator[Floats]:
