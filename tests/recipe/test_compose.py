@@ -16,7 +16,9 @@ from mixdesk.core.recipe import BEST_SEEN, NATURAL, UNIFORM, Recipe
 from mixdesk.core.scale import Scale
 from mixdesk.core.space import Space
 from mixdesk.core.trial import StudyView
-from mixdesk.recipe.compose import confirmed, fresh_proposals, is_in_hull, judge
+from mixdesk.recipe.compose import is_in_hull
+from mixdesk.recipe.confirm import confirmed, fresh_proposals
+from mixdesk.recipe.judge import judge
 from mixdesk.testing.worlds import World, loglinear
 
 WORLD = loglinear(4, 2, seed=1, noise=0.1)

@@ -1,0 +1,226 @@
+"""The one place where verdicts are made.
+
+Rules, in this order. *too weak*: fewer mixtures than domains + 2; or the law's out-of-fold rank correlation is not
+above 0 (the 95 % interval of its score); or, without fresh trials, the recipe lies outside the region of the runs.
+*worse*: a baseline (natural where known, uniform) or, in fresh trials, the best mixture seen is better, its interval
+excludes 0. *better*: better than every baseline. *no different*: else; then the baseline it cannot be told from is
+recommended. Best seen is a rival, not a baseline: it is itself found by the study, so "as good as the best seen" is no
+objection, and a law that prefers it to the recipe says no more than what the pull to natural costs: a sentence, not a
+verdict. A guard that may not hold is a sentence too: the search keeps every guard on the law's mean.
+
+A refusal names what would settle it. With rank correlation ρ and its lower bound l at n mixtures, on Fisher's scale the
+interval shrinks as 1 ÷ √(n − 3), so the bound passes 0 at about
+
+    n' = 3 + (n − 3) ((atanh ρ − atanh l) ÷ atanh ρ)²
+
+mixtures, if the correlation stays what it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from mixdesk.core.objective import Comparison, Verdict
+from mixdesk.core.observations import Noise
+from mixdesk.core.recipe import BEST_SEEN, NATURAL, UNIFORM, GuardCheck, Recipe
+from mixdesk.recipe.predicted import SURE
+
+# Fewer pairs than this are called indicative: with 3 the t factor is 4.3 and one odd run decides.
+FIRM_PAIRS = 5
+# Olmix asks for at least 3 (d + 1) proxies for a log-linear law (shared rule of thumb for the other forms).
+FEW_PER_DOMAIN = 3
+# A forecast of trials beyond this many times those at hand is not a number to plan with.
+FAR = 10
+# Stands in a recipe for the moment between its parts being known and its being judged.
+UNJUDGED = Verdict(
+    name="too weak", state="no evidence", headline="Not judged yet.", reason="", remedy="", recommended=UNIFORM
+)
+# Spread over mixtures ÷ noise of a run: below the first the runs hardly differ, above the second noise is no excuse.
+DROWNED, CLEAR = 2.0, 5.0
+
+
+def judge(recipe: Recipe) -> Verdict:
+    """The verdict of a recipe from its comparisons, its law's scores and its place; see the rules at the top."""
+    weakness = _weakness(recipe)
+    if weakness is not None:
+        return weakness
+    found = [recipe.against(rival.name) for rival in recipe.rivals]
+    counted = [comparison for comparison in found if comparison is not None]
+    is_trained = all(c.basis == "trained" for c in counted if c.rival != BEST_SEEN)
+    state = "predicted"
+    if is_trained:
+        state = "contradicted" if any(_is_reversed(recipe, c) for c in counted) else "confirmed"
+    baselines = [c for c in counted if c.rival != BEST_SEEN]
+    names = " and ".join(c.rival for c in baselines)
+    worse = [c for c in counted if c.verdict == "worse" and (c.rival != BEST_SEEN or c.basis == "trained")]
+    if worse:
+        first = max(worse, key=lambda c: (c.difference, c.rival != BEST_SEEN))
+        if first.rival == BEST_SEEN and all(c.verdict == "better" for c in baselines):
+            headline = f"Train on the best mixture seen. It beat this recipe, and both beat {names}."
+        else:
+            headline = f"Do not train on this mixture: {first.rival} is better."
+        return Verdict(
+            name="worse",
+            state=state,
+            headline=headline,
+            reason=_sentence(first),
+            remedy=f"Train on {first.rival}; or ask more trials between the two.",
+            recommended=first.rival,
+        )
+    same = [c for c in baselines if c.verdict == "no different"]
+    if same:
+        first = same[0]
+        return Verdict(
+            name="no different",
+            state=state,
+            headline=f"No different from {first.rival}. Stay with {first.rival}.",
+            reason=_sentence(first) + f" The smallest gain that could have been seen is {first.detectable:.4f}.",
+            remedy="More replicates would see a smaller gain." if is_trained else "A confirmation would see more.",
+            recommended=first.rival,
+        )
+    reason = " ".join(_sentence(c) for c in baselines) + _beside_best_seen(recipe) + _in_doubt(recipe)
+    if is_trained:
+        n_pairs = min(c.n_pairs for c in baselines)
+        indicative = "" if n_pairs >= FIRM_PAIRS else f" With {n_pairs} replicates this is indicative."
+        return Verdict(
+            name="better",
+            state=state,
+            headline=f"Train on this mixture. It beat {names} in {n_pairs} fresh pairs of runs.",
+            reason=reason + indicative,
+            remedy="Train it at your scale; only order and sign are known beyond the largest trials.",
+            recommended="recipe",
+        )
+    return Verdict(
+        name="better",
+        state=state,
+        headline=f"This mixture should beat {names}. No fresh trial has tested it.",
+        reason=reason,
+        remedy="Confirm it: train the recipe and its rivals with fresh replicates.",
+        recommended="recipe",
+    )
+
+
+def guard_warnings(guards: Sequence[GuardCheck]) -> list[str]:
+    """A sentence for each guard that holds with less than probability .9."""
+    return [
+        f"Guard {guard.guard} holds with probability {guard.probability:.2f}; {SURE:.1f} would take "
+        f"{guard.missing:.3g} more slack."
+        for guard in guards
+        if guard.probability < SURE
+    ]
+
+
+def _weakness(recipe: Recipe) -> Verdict | None:
+    """The verdict "too weak" with its reason and what would settle it, or None."""
+    d, n = len(recipe.mixture.domains), recipe.provenance.n_mixtures
+    rank = {row.measure: row.value for row in recipe.provenance.scores if row.metric == "objective"}
+    low = rank.get("spearman:low", float("nan"))
+    is_trained = any(c.basis == "trained" and c.metric == "objective" for c in recipe.comparisons)
+    if n < d + 2:
+        reason = f"{n} mixtures were run; a law over {d} domains needs at least {d + 2}."
+        remedy = f"Run {d + 2 - n} more mixtures at least; {max(FEW_PER_DOMAIN * (d + 1) - n, 1)} more would be sound."
+    elif not low > 0.0:
+        shown = rank.get("spearman", float("nan"))
+        reason = (
+            f"Asked about mixtures it had not seen, the law ranks them no better than chance: rank correlation "
+            f"{shown:.2f}, 95 % interval from {low:.2f}."
+        )
+        remedy = f"{_more_trials(recipe, shown, low)} {_scale_needed(recipe)}"
+    elif not any(c.metric == "objective" and c.rival != BEST_SEEN for c in recipe.comparisons):
+        reason = "The law gives no intervals, so its differences to natural and uniform cannot be judged."
+        remedy = "Use a law that gives draws, or confirm the recipe by training."
+    elif not is_trained and recipe.region == "outside":
+        reason = "The recipe lies outside the region of the runs: the law was never tested there."
+        remedy = "Run trials near the recipe, or confirm it by training."
+    else:
+        return None
+    safest = NATURAL if any(rival.name == NATURAL for rival in recipe.rivals) else UNIFORM
+    return Verdict(
+        name="too weak",
+        state="confirmed" if is_trained else "predicted",
+        headline="No recipe yet. The evidence is too weak.",
+        reason=reason,
+        remedy=remedy,
+        recommended=safest,
+    )
+
+
+def _more_trials(recipe: Recipe, rank: float, low: float) -> str:
+    """How many mixtures would show the law, if it ranks as well as it seems to."""
+    n, d = recipe.provenance.n_mixtures, len(recipe.mixture.domains)
+    needed = math.inf
+    if rank > 0.0 and low > -1.0:
+        centre = math.atanh(min(rank, 1.0 - 1e-9))
+        needed = math.ceil(3.0 + (n - 3) * ((centre - math.atanh(low)) / centre) ** 2)
+    needed = max(needed, FEW_PER_DOMAIN * (d + 1), n + 1)
+    if needed > FAR * n:
+        return f"More than {FAR * n} mixtures would be needed at this size."
+    return f"If it ranks as well as it seems to, {needed:.0f} mixtures would show it: run {needed - n:.0f} more."
+
+
+def _scale_needed(recipe: Recipe) -> str:
+    """What the noise says: longer runs, repeats, a larger rung, or another law."""
+    larger = _next_rung(recipe)
+    at_larger = f"ask trials at `{larger}`" if larger is not None else "train the proxies longer or larger"
+    noise = _noise_of_terms(recipe)
+    if not noise:
+        return f"Repeat some mixtures, so that the noise is known; or {at_larger}."
+    ratio = sum(min(one.ratio, FAR * CLEAR) for one in noise) / len(noise)
+    if ratio < DROWNED:
+        return f"The mixtures differ {ratio:.1f} times as much as repeats of one: {at_larger}, or repeat each mixture."
+    if ratio >= CLEAR:
+        return (
+            f"Noise is not what hides it (the mixtures differ {ratio:.1f} times as much as repeats of one): compare "
+            "laws, or spread the mixtures wider."
+        )
+    return f"The mixtures differ {ratio:.1f} times as much as repeats of one: to see more per run, {at_larger}."
+
+
+def _noise_of_terms(recipe: Recipe) -> list[Noise]:
+    """Measured noise of the metrics that the objective is made of."""
+    used = [name for name, weight in recipe.objective.terms if weight > 0.0]
+    return [one for one in recipe.provenance.noise if any(fnmatchcase(one.metric, name) for name in used)]
+
+
+def _next_rung(recipe: Recipe) -> str | None:
+    """The rung above the one that the expected values stand at."""
+    rungs = recipe.provenance.rungs
+    here = recipe.expected[0].rung if recipe.expected else rungs[0] if rungs else ""
+    place = rungs.index(here) + 1 if here in rungs else len(rungs)
+    return rungs[place] if place < len(rungs) else None
+
+
+def _beside_best_seen(recipe: Recipe) -> str:
+    seen = recipe.against(BEST_SEEN)
+    if seen is None or seen.verdict == "better":
+        return ""
+    if seen.verdict == "worse":
+        return f" The law gives the best mixture seen {seen.difference:.4f} more; the pull to natural costs that."
+    return " The best mixture seen does as well."
+
+
+def _in_doubt(recipe: Recipe) -> str:
+    """A sentence on guards that may not hold."""
+    if not any(guard.probability < SURE for guard in recipe.guards):
+        return ""
+    worst = min(recipe.guards, key=lambda guard: guard.probability)
+    return f" The guard {worst.guard} holds with probability {worst.probability:.2f} only."
+
+
+def _is_reversed(recipe: Recipe, trained: Comparison) -> bool:
+    """Whether fresh trials say the opposite of what the law promised, both beyond doubt."""
+    promised = [
+        c
+        for c in recipe.comparisons
+        if c.basis == "predicted" and (c.rival, c.metric) == (trained.rival, trained.metric)
+    ]
+    return any({c.verdict, trained.verdict} == {"better", "worse"} for c in promised)
+
+
+def _sentence(c: Comparison) -> str:
+    sign = "−" if c.difference < 0 else "+"
+    what = "Measured" if c.basis == "trained" else "Predicted"
+    low, high = (f"{value:+.4f}".replace("-", "−") for value in (c.low, c.high))
+    return f"{what} against {c.rival}: {sign}{abs(c.difference):.4f} ({100 * c.level:.0f} % interval {low} to {high})."
