@@ -6,12 +6,19 @@ import json
 import shlex
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from mixdesk.core import registry
+from mixdesk.core.observations import Observations
+from mixdesk.core.plan import Plug
+from mixdesk.core.trial import StudyView
+from mixdesk.laws import gp
+from mixdesk.laws.score import is_scale_aware
 from mixdesk.report.desk import render
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
@@ -86,20 +93,21 @@ def test_predictions_are_python_s(desks: Any, name: str) -> None:
     reference = view.natural.over(law["domains"]) if view.natural else [1 / len(view.domains)] * len(view.domains)
     order = [law["metrics"].index(metric.name) for metric in view.metrics]
 
-    def values(c: Any, t: Any, w: Any) -> Any:
-        return (np.array(c) + np.exp(np.minimum(np.array(t) @ np.array(w), 30.0)))[..., order]
+    def values(theta: Any, w: Any) -> Any:
+        theta = np.array(theta)
+        return (theta[..., 0] + np.exp(np.minimum(theta[..., 1:] @ np.array(w), 30.0)))[..., order]
 
     for w, got in zip(W, found, strict=True):
         at = dict(zip(view.domains, w, strict=True))
         mine = [at[domain] for domain in law["domains"]]
-        mean = values(law["c"], law["t"], mine)
+        mean = values(law["theta"], mine)
         assert [got["metrics"][metric.name] for metric in view.metrics] == pytest.approx(mean.tolist(), abs=1e-6)
         centre = float(objective.value(mean, view.metrics))
         assert got["objective"] == pytest.approx(centre, abs=1e-6)
-        base = float(objective.value(values(law["c"], law["t"], reference), view.metrics))
+        base = float(objective.value(values(law["theta"], reference), view.metrics))
         assert got["difference"] == pytest.approx(centre - base, abs=1e-6)
-        draws = objective.value(values(law["draws"]["c"], law["draws"]["t"], mine), view.metrics)
-        gaps = draws - objective.value(values(law["draws"]["c"], law["draws"]["t"], reference), view.metrics)
+        draws = objective.value(values(law["draws"]["theta"], mine), view.metrics)
+        gaps = draws - objective.value(values(law["draws"]["theta"], reference), view.metrics)
         for low, high, drawn, middle in (
             ("low", "high", draws, centre),
             ("difference_low", "difference_high", gaps, centre - base),
@@ -109,25 +117,62 @@ def test_predictions_are_python_s(desks: Any, name: str) -> None:
             assert got[high] == pytest.approx(max(ends[1], middle), abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["exponential", "trees"])
-def test_fitted_laws_are_evaluated_exactly(browser: Any, tmp_path: Path, name: str) -> None:
-    from dataclasses import replace
+LAWS = {
+    **{name: Plug(name=name) for name in registry.names("laws")},
+    "exponential, two terms": Plug(name="exponential", options=(("n_terms", 2),)),
+    "quadratic, no roots": Plug(name="quadratic", options=(("root", False),)),
+}
+# Laws over scales are tested at the size of the proxies and at that of the target.
+CASES = [
+    *((name, "proxy") for name in [*LAWS, "bimix, own domains"]),
+    *((name, "target") for name in ("transfer", "scale", "gated")),
+]
 
-    from mixdesk.core import registry
-    from mixdesk.core.observations import Inputs
-    from mixdesk.core.plan import Plug
 
+def three_lengths(view: StudyView) -> Observations:
+    """Positive metrics that depend on one domain each and on the length of the run: BiMix's own form."""
+    obs = view.observations()
+    tokens_n = np.resize([1e6, 8e6, 6.4e7], len(obs.W_nd))
+    Y_nm = (obs.W_nd[:, :3] + 0.01) ** -0.1 * (1.0 + (tokens_n[:, None] / 1e6) ** -0.3)
+    Y_nm += np.random.default_rng(0).normal(0.0, 0.003, Y_nm.shape)
+    metrics = tuple(replace(m, domain=name) for m, name in zip(obs.metrics, obs.domains, strict=False))
+    return replace(obs, Y_nm=Y_nm, metrics=metrics, covariates={"n_tokens": tokens_n})
+
+
+@pytest.mark.parametrize(("name", "rung"), CASES)
+def test_fitted_laws_are_evaluated_exactly(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, rung: str
+) -> None:
     view, world = study()
-    view, one = answer(view, world, "predicted")
-    fit = registry.make("laws", Plug(name=name)).fit(view.observations())
+    view, one = answer(view, world, "confirmed" if rung == "target" else "predicted")
+    plug = LAWS.get(name, Plug(name="bimix"))
+    law = registry.make("laws", plug)
+    fit = law.fit(three_lengths(view) if name not in LAWS else view.observations(every_scale=is_scale_aware(law)))
+    told = [replace(c, rung=rung) if c.basis == "predicted" else c for c in one.recipe.comparisons]
+    one = replace(one, recipe=replace(one.recipe, comparisons=tuple(told)))
     path = tmp_path / "desk.html"
     path.write_text(render(view, (replace(one, browser=fit.browser()),)), encoding="utf-8")
     desk = Desk(browser, path)
-    W = mixtures(len(view.domains))
-    found = desk.run("return a[0].map(w => mixdesk.predict(w).metrics)", W)
-    wanted = fit.predict(Inputs.of(view.domains, np.array(W)))
-    got = [[row[metric] for metric in wanted.metrics] for row in found]
+    W = mixtures(len(view.domains), 20)
+    found = desk.run("return a[0].map(w => [mixdesk.predict(w).metrics, mixdesk.draws(w), mixdesk.spans(w)])", W)
+    draws_kqm = np.array([draws for _, draws, _ in found], dtype=float).swapaxes(0, 1)
+    monkeypatch.setattr(gp, "N_FEATURES", gp.N_BROWSER[1])
+    at = next(each for each in view.rungs if each.label == rung)
+    wanted = fit.predict(view.inputs(np.array(W), at), max(len(draws_kqm), 1))
+    got = [[row[metric] for metric in wanted.metrics] for row, _, _ in found]
     np.testing.assert_allclose(got, wanted.mean_qm, atol=1e-6)
+    if plug.name == "trees":
+        # Members are sent, not draws: what comes of them is the interval.
+        ends = np.array([span for _, _, span in found])
+        np.testing.assert_allclose(ends[..., 0], wanted.low_qm, atol=1e-6)
+        np.testing.assert_allclose(ends[..., 1], wanted.high_qm, atol=1e-6)
+    elif not len(draws_kqm):
+        # Transfer alone sends no draws for other sizes than its base's.
+        assert (name, rung) == ("transfer", "target")
+    else:
+        assert wanted.draws_kqm is not None
+        is_known_qm = np.isfinite(wanted.low_qm)
+        np.testing.assert_allclose(draws_kqm, np.where(is_known_qm, wanted.draws_kqm, np.nan), rtol=1e-6, atol=1e-6)
     assert desk.said == []
     assert len(path.read_bytes()) < 8_000_000
     desk.context.close()

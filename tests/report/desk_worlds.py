@@ -54,16 +54,21 @@ class World:
         return self.c + scale * np.exp(self.a + self.t @ w)
 
     def browser(self, n_draws: int = 60) -> dict[str, Any]:
-        t = self.t + self.a[:, None]
-        d_t = self.rng.normal(0.0, 0.35 * self.noise + 1e-4, (n_draws, *t.shape)) * 18
-        d_c = self.rng.normal(0.0, self.noise, (n_draws, len(self.c)))
+        theta = np.column_stack([self.c, self.t + self.a[:, None]])
+        spread = np.column_stack([np.full(len(self.c), self.noise), (0.35 * self.noise + 1e-4) * 18 + 0.0 * self.t])
         return {
             "form": "exponential",
+            "options": {"n_terms": 1},
             "domains": list(self.domains),
             "metrics": [metric.name for metric in self.metrics],
-            "c": self.c.tolist(),
-            "t": t.tolist(),
-            "draws": {"c": (self.c + d_c).tolist(), "t": (t + d_t).tolist()},
+            "sign": [1.0] * len(self.c),
+            "shift": [0.0] * len(self.c),
+            "scale": [1.0] * len(self.c),
+            "theta": theta.tolist(),
+            "draws": {
+                "shift": np.zeros((n_draws, len(self.c))).tolist(),
+                "theta": (theta + spread * self.rng.normal(0.0, 1.0, (n_draws, *theta.shape))).tolist(),
+            },
         }
 
 
@@ -168,8 +173,8 @@ def _predicted(
     view: StudyView, world: World, objective: Objective, browser: dict[str, Any], pair: tuple[Mixture, Rival]
 ) -> Comparison:
     values = []
-    for c, t in [*zip(browser["draws"]["c"], browser["draws"]["t"], strict=True), (browser["c"], browser["t"])]:
-        at = [np.array(c) + np.exp(np.array(t) @ np.array(m.over(world.domains))) for m in (pair[0], pair[1].mixture)]
+    for theta in map(np.array, [*browser["draws"]["theta"], browser["theta"]]):
+        at = [theta[:, 0] + np.exp(theta[:, 1:] @ np.array(m.over(world.domains))) for m in (pair[0], pair[1].mixture)]
         one, two = (float(objective.value(y, world.metrics)) for y in at)
         values.append(one - two)
     low, high = np.quantile(values[:-1], [0.05, 0.95])

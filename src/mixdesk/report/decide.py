@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mixdesk.core.objective import Comparison
-from mixdesk.core.recipe import RIVALS, Recipe
+from mixdesk.core.recipe import RIVALS, GuardCheck, Recipe
 from mixdesk.core.trial import StudyView
 from mixdesk.report import figures, words
 from mixdesk.report.checks import checks, size
@@ -54,15 +54,42 @@ def verdict(view: StudyView, recipe: Recipe) -> str:
     """Headline and reason on the left, one number with its interval on the right."""
     target = size(recipe.plan.scale)
     where = "" if target == "size unknown" else f"<span>target: {text(target)}</span>"
-    warnings = "".join(f"<li>{icon('warn')}<span>{prose(one)}</span></li>" for one in recipe.warnings[:3])
+    # What a warning says of a guard stands with its number below.
+    told = [one for one in recipe.warnings if not (recipe.guards and one.startswith("Guard "))]
+    warnings = guards(recipe) + "".join(f"<li>{icon('warn')}<span>{prose(one)}</span></li>" for one in told[:3])
+    settle = ""
+    if recipe.verdict.name == "too weak":
+        settle = f'<p class="lede settle"><b>What would settle it.</b> {prose(recipe.verdict.remedy)}</p>'
     return (
         f'<div class="verdict"><div><div class="eyebrow">{pill(recipe)}'
         f"<span>objective: {name(recipe.objective.title, 60)}</span>{where}</div>"
         f"<h1>{prose(recipe.verdict.headline)}</h1>"
-        f'<p class="lede">{prose(recipe.verdict.reason)}</p>'
+        f'<p class="lede">{prose(recipe.verdict.reason)}</p>{settle}'
         + (f'<ul class="warnings">{warnings}</ul>' if warnings else "")
         + f"</div>{gain(view, recipe)}</div>"
     )
+
+
+def guards(recipe: Recipe) -> str:
+    """Each guard with the probability that it holds, the least sure first; of many the first three."""
+    found = figures.guards(recipe)
+    rows = [
+        f'<li class="guard">{icon(guard_mark(one))}<span><b>{words.chance(one.probability)}</b> that '
+        f"{prose(f'`{one.guard}`')} holds, {one.basis}</span></li>"
+        for one in found[:3]
+    ]
+    if len(found) > 3:
+        least = words.chance(found[3].probability)
+        rows.append(
+            f'<li class="guard">{icon(guard_mark(found[3]))}<span><a href="#guards">'
+            f"{words.plural(len(found) - 3, 'more guard')}</a>, each with {least} or more</span></li>"
+        )
+    return "".join(rows)
+
+
+def guard_mark(one: GuardCheck) -> str:
+    """The mark of a guard: kept, in doubt, or broken."""
+    return "good" if one.probability >= figures.SURE else "warn" if one.probability >= 0.5 else "bad"
 
 
 def gain(view: StudyView, recipe: Recipe) -> str:
@@ -233,7 +260,9 @@ def cost_card(view: StudyView, recipe: Recipe | None) -> str:
     _, seconds = figures.spent(view.trials)
     if total and seconds:
         rows.append(("time on workers", words.duration(seconds)))
-    next_ = f'<h4>Next</h4><p class="next">{prose(recipe.verdict.remedy)}</p>' if recipe is not None else ""
+    # A refusal has its remedy beside the verdict.
+    is_told = recipe is None or recipe.verdict.name == "too weak"
+    next_ = "" if recipe is None or is_told else f'<h4>Next</h4><p class="next">{prose(recipe.verdict.remedy)}</p>'
     return card("What it costs", "", pairs(rows) + next_, span=4, id_="cost")
 
 

@@ -1,11 +1,12 @@
 """Assembles the page: one self-contained HTML text, with everything that must stand without scripts written here.
 
-`page/template.html` holds the frame, `desk.css` the look, `desk.js` the faders and figures. Data enters once as JSON
-with `<` escaped; names enter through `markup.text` or, in the browser, through `textContent`.
+`page/template.html` holds the frame, `desk.css` the look, `laws.js` the laws, `desk.js` faders and figures. Data enters
+once as JSON with `<` escaped; names enter through `markup.text` or, in the browser, through `textContent`.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
+import numpy as np
 import plotly.offline
 
 from mixdesk.core.trial import StudyView
@@ -49,7 +51,7 @@ def render(view: StudyView, answers: tuple[Answer, ...]) -> str:
         "data": _json(
             {"console": console(view, answers[0]) if answers else None, "trials": trials(view), "specs": specs}
         ),
-        "js": (PAGE / "desk.js").read_text(encoding="utf-8"),
+        "js": "".join((PAGE / file).read_text(encoding="utf-8") for file in ("laws.js", "desk.js")),
         "plotly": plotly.offline.get_plotlyjs() if specs else "",
     }
     template = (PAGE / "template.html").read_text(encoding="utf-8")
@@ -89,7 +91,7 @@ def console(view: StudyView, answer: Answer) -> dict[str, Any]:
     recipe, domains = answer.recipe, view.domains
     bands = figures.bands(view, figures.lead_of(view, recipe).mixture, by_family=False)
     weights = recipe.objective.weights(view.metrics)
-    where = figures.region(view)
+    where, rung = figures.region(view), figures.law_rung(view, recipe)
     unique = {d.name: d.n_tokens for d in view.corpus.domains} if view.corpus is not None else {}
     run = recipe.plan.scale.n_tokens
     level = next((c.level for c in recipe.comparisons if c.basis == "predicted"), 0.9)
@@ -97,7 +99,8 @@ def console(view: StudyView, answer: Answer) -> dict[str, Any]:
         "study": view.name,
         "unit": figures.unit_of(view, recipe.objective),
         "better": figures.direction(view, recipe.objective),
-        "rung": view.rungs[0].label,
+        "rung": rung.label,
+        "size": {name: getattr(rung.scale, name) for name in ("n_params", "n_tokens")},
         "domains": list(domains),
         "channels": [{"i": band.members[0], "label": band.label, "family": band.family} for band in bands],
         "presets": [
@@ -107,7 +110,7 @@ def console(view: StudyView, answer: Answer) -> dict[str, Any]:
         "start": figures.lead_of(view, recipe).name,
         "reference": figures.reference(view).name,
         "is_refused": recipe.verdict.name == "too weak",
-        "law": {"name": recipe.provenance.law, **answer.browser},
+        "law": {"name": recipe.provenance.law, **page_law(answer.browser)},
         "metrics": [
             {"name": m.name, "unit": m.unit, "sign": m.sign, "weight": float(w)}
             for m, w in zip(view.metrics, weights, strict=True)
@@ -115,6 +118,17 @@ def console(view: StudyView, answer: Answer) -> dict[str, Any]:
         "reduce": recipe.objective.reduce,
         "level": level,
         "z": NormalDist().inv_cdf((1.0 + level) / 2.0),
+        "guards": [
+            {
+                "metric": view.metrics[j].name,
+                "words": guard.words(view.metrics[j]),
+                "than": guard.than,
+                "limit": guard.slack if guard.than else guard.limit(view.metrics[j]),
+            }
+            for guard in recipe.objective.guards
+            for j in guard.over(view.metrics)
+        ],
+        "runs": view.fullest.label,
         "region": None
         if where is None
         else {
@@ -133,6 +147,49 @@ def console(view: StudyView, answer: Answer) -> dict[str, Any]:
     }
 
 
+def page_law(law: dict[str, Any], wanted: list[list[bool]] | None = None) -> dict[str, Any]:
+    """A law's browser data as the page holds it.
+
+    Coefficients of a process's draws are packed. Draw k of metric m of an average's member is None where the average
+    does not pick it: `wanted[k][m]`, None for all.
+    """
+    if "members" in law and "picks" in law:
+        members = []
+        for number, member in enumerate(law["members"]):
+            columns = [law["metrics"].index(name) for name in member["metrics"]]
+            members.append(page_law(member, [[pick[column] == number for column in columns] for pick in law["picks"]]))
+        return {**law, "members": members}
+    if "draws" in law and wanted is not None:
+        # Draws beyond the average's are never asked for.
+        draws = {
+            key: [
+                [one if is_kept else None for one, is_kept in zip(*pair, strict=True)]
+                for pair in zip(rows, wanted, strict=False)
+            ]
+            for key, rows in law["draws"].items()
+        }
+        return {**law, "draws": draws}
+    if "processes" in law:
+        processes = [
+            {
+                **one,
+                **{
+                    key: [_packed(row) if wanted is None or wanted[k][m] else None for k, row in enumerate(one[key])]
+                    for key in ("c", "beta")
+                },
+            }
+            for m, one in enumerate(law["processes"])
+        ]
+        return {**law, "processes": processes}
+    return law
+
+
+def _packed(row: list[float]) -> list[float | str]:
+    """Numbers as whole multiples of a unit: half the bytes of decimals that are as exact."""
+    unit = float(np.abs(row).max()) / (2**31 - 1) or 1.0
+    return [unit, base64.b64encode(np.round(np.array(row) / unit).astype("<i4").tobytes()).decode()]
+
+
 def trials(view: StudyView) -> dict[str, Any]:
     """The trials as columns, for the ticks in the tracks and the CSV."""
     finals = [trial.final for trial in view.trials]
@@ -144,7 +201,6 @@ def trials(view: StudyView) -> dict[str, Any]:
         "replicate": [trial.spec.replicate for trial in view.trials],
         "domains": list(view.domains),
         "metrics": [metric.name for metric in view.metrics],
-        "first": view.rungs[0].label,
         "weights": [[words.rounded(w, DIGITS) for w in t.spec.mixture.over(view.domains)] for t in view.trials],
         "values": [[words.rounded(final.get(m.name, math.nan), DIGITS) for m in view.metrics] for final in finals],
     }

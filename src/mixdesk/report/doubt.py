@@ -1,4 +1,4 @@
-"""The evidence as HTML and figures: does the law predict, do intervals hold, curves, fresh trials, the raw numbers."""
+"""The evidence as HTML and figures: does the law predict, would others, guards, curves, fresh trials, raw numbers."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 from mixdesk.core.recipe import RIVALS, Recipe
 from mixdesk.core.trial import StudyView, Trial
-from mixdesk.report import figures, panels, words
+from mixdesk.report import decide, figures, panels, words
 from mixdesk.report.figures import Answer
-from mixdesk.report.markup import card, name, pairs, sign, table, text
+from mixdesk.report.markup import card, icon, name, pairs, prose, sign, table, text
 
 # Rows of the trials' table: more belong into a spreadsheet, and the CSV has all of them.
 MOST_ROWS = 400
@@ -23,8 +23,9 @@ def section(view: StudyView, answers: tuple[Answer, ...]) -> tuple[str, Specs]:
     cards = []
     if answers:
         first = answers[0]
-        beside = _league(view, first) + _signal(view, first.recipe)
+        beside = _learned(view, first, specs) + _signal(view, first.recipe)
         cards += [_predict(view, first, specs), f'<div class="c5 stack">{beside}</div>']
+        cards += [_league(view, first), _shares(view, first), _guards(first.recipe)]
         cards += [_curves(view, first.recipe, specs), _confirm(view, first.recipe, specs)]
     else:
         cards += [_curves(view, None, specs), _signal(view, None)]
@@ -70,35 +71,101 @@ def _predict(view: StudyView, answer: Answer, specs: Specs) -> str:
     return card(title, question, body, foot=foot, span=7, id_="predict")
 
 
+def _learned(view: StudyView, answer: Answer, specs: Specs) -> str:
+    found = answer.learned
+    if found is None:
+        return ""
+    unit = figures.scale_of(view, answer.recipe.objective)
+    title, question = "Would more trials help?", "The law fitted on parts of the mixtures, tested on others."
+    body = f'<p class="said">{prose(found.sentence)}</p>'
+    if found.points:
+        body += _figure("fig-learned", panels.learned(found, unit), specs, 210)
+    foot = (*_told(unit), f"n = {words.plural(found.n, 'mixture')}", "bar: 90\u202f% interval of the forecast")
+    return card(title, question, body, foot=foot if found.points else (), span=12, id_="learned")
+
+
 def _league(view: StudyView, answer: Answer) -> str:
     scores = figures.league(answer)
     mine = answer.recipe.provenance.law
     title = "Would another law say otherwise?" if len(scores) > 1 else "The law in numbers"
+    span = 12 if figures.shares(view, answer) is None else 7
     if not scores:
-        return card(title, "", '<p class="none">No law was scored. Run: mixdesk law compare.</p>', span=5, id_="league")
-    question = "Same trials, same folds. Regret is what one loses by training on the mixture a law likes best."
-
-    def number(x: float | None, digits: int = 4) -> str:
-        return words.DASH if x is None or not math.isfinite(x) else f"{x:.{digits}f}".replace("-", words.MINUS)
-
-    head = (("law", ""), ("error", "r"), ("rank", "r"), ("its 95\u202f%", "r x"), ("coverage", "r x"), ("regret", "r"))
-    rows = [
-        [
+        return card(
+            title, "", '<p class="none">No law was scored. Run: mixdesk law compare.</p>', span=span, id_="league"
+        )
+    question = "Same trials, same folds. Regret: what its favourites are worse than the best, 1 being a random pick."
+    is_timed = any(s.seconds is not None for s in scores)
+    head = [("law", ""), ("error", "r"), ("rank", "r"), ("regret@1", "r"), ("regret@5", "r x")]
+    head += [("coverage", "r"), ("width", "r x"), *([("seconds", "r x")] if is_timed else [])]
+    if len({s.n for s in scores}) > 1:
+        head.append(("n", "r"))
+    rows = []
+    for s in scores:
+        span_of = "" if s.low is None or s.high is None else f"95 %: {_number(s.low, 2)} to {_number(s.high, 2)}"
+        cells = [
             f"<b>{name(s.law)}</b>" if s.law == mine else name(s.law),
-            number(s.rmse),
-            number(s.spearman, 2),
-            words.DASH if s.low is None or s.high is None else f"{number(s.low, 2)} to {number(s.high, 2)}",
+            _number(s.rmse, 4),
+            f'<span title="{text(span_of)}">{_number(s.spearman, 3)}</span>',
+            _number(s.regret1, 3),
+            _number(s.regret5, 3),
             words.DASH if s.coverage is None else words.percent(s.coverage),
-            number(s.regret),
+            _number(s.width, 2),
+            *([_number(s.seconds, 1)] if is_timed else []),
+            str(s.n),
         ]
-        for s in scores
-    ]
+        rows.append(cells[: len(head)])
     unit = figures.unit_of(view, answer.recipe.objective)
-    foot = [*_told(unit), f"n = {words.plural(scores[0].n, 'mixture')}, out of fold"]
+    foot = [text(words.listed("error", unit)), "width in sd over mixtures", "coverage of 90\u202f% intervals"]
+    if len(head) == 7 + is_timed:
+        foot.append(f"n = {words.plural(scores[0].n, 'mixture')}, out of fold")
     foot.append(f"bold: the law of the recipe, {text(', '.join(answer.recipe.provenance.references) or 'no paper')}")
     if len(scores) == 1:
         foot.append("one law was scored: mixdesk law compare adds others")
-    return card(title, question, table(head, rows), foot=tuple(foot), span=5, id_="league")
+    return card(title, question, table(tuple(head), rows), foot=tuple(foot), span=span, id_="league")
+
+
+def _number(x: float | None, digits: int) -> str:
+    return words.DASH if x is None or not math.isfinite(x) else f"{x:.{digits}f}".replace("-", words.MINUS)
+
+
+def _shares(view: StudyView, answer: Answer) -> str:
+    """Which form earned its say, metric by metric: a table whose cells are as dark as the weight."""
+    found = figures.shares(view, answer)
+    if found is None:
+        return ""
+    head = (("metric", ""), *((form, "r heat") for form in found.forms))
+    rows = [
+        [name(metric, 26), *(f'<span class="w{round(10 * w)}">{100 * w:.0f}</span>' for w in weights)]
+        for metric, weights in found.rows
+    ]
+    foot = ("weights in per cent", "earned on runs that no form had seen")
+    title = "Which form earned its say?"
+    question = "The law is an average: the better a form foretold, the more it counts."
+    return card(title, question, table(head, rows, class_="shares"), foot=foot, span=5, id_="shares")
+
+
+def _guards(recipe: Recipe) -> str:
+    found = figures.guards(recipe)
+    if not found:
+        return ""
+    rows = [
+        [
+            icon(decide.guard_mark(one)) + f" {name(one.guard, 48)} <small class='sub'>{one.basis}</small>",
+            f"<b>{words.chance(one.probability)}</b>",
+            words.difference(one.excess),
+            words.interval(one.low, one.high),
+            words.value(one.missing) if one.missing > 0.0 else words.DASH,
+        ]
+        for one in found
+    ]
+    head = (("guard", ""), ("holds", "r"), ("excess", "r"), ("90\u202f% interval", "r x"), ("slack it lacks", "r x"))
+    foot = (
+        "excess: worse than allowed, in the metric's unit; below zero is kept",
+        "slack it lacks: to hold with 90\u202f%",
+        f"at {name(found[0].rung)}",
+    )
+    question = "What may not get worse, and how sure it is."
+    return card("Do the guards hold?", question, table(head, rows), foot=foot, span=12, id_="guards")
 
 
 def _curves(view: StudyView, recipe: Recipe | None, specs: Specs) -> str:
@@ -276,4 +343,7 @@ def _provenance(view: StudyView, recipe: Recipe | None) -> str:
             ("papers", text(", ".join(p.references) or "none")),
         ]
         rows.append(("mixdesk", text(p.version)))
+        if recipe.card is not None:
+            told = f"<code>{recipe.card.id}</code> at {name(recipe.card.rung, 18)}, {text(recipe.card.date)}"
+            rows.append(("prediction card, frozen", told))
     return card("Provenance", "Enough to make these numbers again.", pairs(rows), span=3, id_="provenance")

@@ -14,7 +14,7 @@ import numpy as np
 from mixdesk.core.mixture import Mixture, group_of
 from mixdesk.core.objective import Comparison, LeagueRow, Objective, OutOfFold
 from mixdesk.core.observations import Metric, Noise
-from mixdesk.core.recipe import BEST_SEEN, FIRST_FRESH_REPLICATE, NATURAL, RIVALS, UNIFORM, Recipe, Rival
+from mixdesk.core.recipe import BEST_SEEN, FIRST_FRESH_REPLICATE, NATURAL, RIVALS, UNIFORM, GuardCheck, Recipe, Rival
 from mixdesk.core.region import Region
 from mixdesk.core.scale import Rung
 from mixdesk.core.trial import StudyView, Trial
@@ -26,20 +26,23 @@ OBJECTIVE = "objective"
 MOST_BANDS = 24
 # Curves drawn at most: beyond it the grey ones merge into a wash and the page grows.
 MOST_CURVES = 120
+# A guard that holds with this probability is kept; below one half it is broken.
+SURE = 0.9
 # Two mixtures this close are the same run: weights travel through JSON bit for bit, solvers' dust does not matter.
 SAME = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Answer:
-    """One question's answer with its evidence: the `recipe`, the fitted law as `browser` data, its out-of-fold `rows`
-    and the `scores` of every law that was compared.
+    """One question's answer with its evidence: the `recipe`, the fitted law as `browser` data, its out-of-fold `rows`,
+    the `scores` of every law that was compared, and how the law `learned` where that was measured.
     """
 
     recipe: Recipe
     browser: dict[str, Any]
     rows: tuple[OutOfFold, ...]
     scores: tuple[LeagueRow, ...]
+    learned: Learned | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,16 +109,50 @@ class Coverage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Score:
-    """One law's out-of-fold figures on the objective; None where it was not scored so."""
+    """One law's out-of-fold figures on the objective; None where it was not scored so.
+
+    `regret1`, `regret5`: what the best of the one or five mixtures it likes best is worse than the best of all, 0 the
+    best and 1 a random pick. `width` of the 90 % intervals in standard deviations over mixtures.
+    """
 
     law: str
     n: int
-    rmse: float | None
-    spearman: float | None
-    low: float | None
-    high: float | None
-    regret: float | None
-    coverage: float | None
+    rmse: float | None = None
+    spearman: float | None = None
+    low: float | None = None
+    high: float | None = None
+    regret1: float | None = None
+    regret5: float | None = None
+    coverage: float | None = None
+    width: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Learned:
+    """How a law's error on the objective fell with the number of mixtures, and what more of them would bring.
+
+    `points` (mixtures, error) on mixtures held out; `now` the out-of-fold error with all `n`; `then` with `n_more`
+    more, `low` to `high` its 90 % interval, None where nobody can say; `sentence` the answer in words.
+    """
+
+    law: str
+    points: tuple[tuple[int, float], ...]
+    n: int
+    now: float
+    n_more: int
+    sentence: str
+    then: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shares:
+    """Which form earned its say in an average of `forms`: per metric its weights, the objective's metrics first."""
+
+    forms: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[float, ...]], ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -310,8 +347,15 @@ def coverage(found: tuple[FitPoint, ...], level: float = 0.9) -> Coverage | None
     )
 
 
+# Fields of `Score` and the measures they come from.
+_MEASURES = {
+    "rmse": "rmse", "spearman": "spearman", "low": "spearman:low", "high": "spearman:high", "regret1": "regret@1",
+    "regret5": "regret@5", "coverage": "coverage", "width": "width", "seconds": "seconds",
+}  # fmt: skip
+
+
 def league(answer: Answer) -> tuple[Score, ...]:
-    """Each law's scores on the objective, smallest regret first, then smallest error."""
+    """Each law's scores on the objective: those judged on most mixtures first, then the smallest error."""
     laws: dict[str, dict[str, LeagueRow]] = {}
     for row in answer.scores:
         if row.metric == OBJECTIVE:
@@ -319,19 +363,27 @@ def league(answer: Answer) -> tuple[Score, ...]:
     out = []
     for law, found in laws.items():
         number = {measure: row.value if math.isfinite(row.value) else None for measure, row in found.items()}
-        out.append(
-            Score(
-                law=law,
-                n=max(row.n for row in found.values()),
-                rmse=number.get("rmse"),
-                spearman=number.get("spearman"),
-                low=number.get("spearman:low"),
-                high=number.get("spearman:high"),
-                regret=number.get("regret"),
-                coverage=number.get("coverage"),
-            )
-        )
-    return tuple(sorted(out, key=lambda s: (s.regret is None, s.regret or 0.0, s.rmse is None, s.rmse or 0.0, s.law)))
+        fields = {field: number.get(measure) for field, measure in _MEASURES.items()}
+        out.append(Score(law=law, n=max(row.n for row in found.values()), **fields))
+    return tuple(sorted(out, key=lambda s: (-s.n, s.rmse is None, s.rmse or 0.0, s.law)))
+
+
+def shares(view: StudyView, answer: Answer) -> Shares | None:
+    """The weights of an average's members; None for another law, or an average of one form."""
+    data = answer.browser
+    if data["form"] != "average" or len(data["members"]) < 2:
+        return None
+    weights = answer.recipe.objective.weights(view.metrics)
+    weight = {metric.name: float(w) for metric, w in zip(view.metrics, weights, strict=True)}
+    of_metric = {name: tuple(row[j] for row in data["weights"]) for j, name in enumerate(data["metrics"])}
+    rows = sorted(of_metric.items(), key=lambda row: (-weight.get(row[0], 0.0), row[0]))
+    return Shares(forms=tuple(member["form"].replace("_", " ") for member in data["members"]), rows=tuple(rows))
+
+
+def guards(recipe: Recipe) -> tuple[GuardCheck, ...]:
+    """How each guard stands, the least sure first; trained where there is a trained one, else predicted."""
+    found = {(one.guard, one.metric): one for one in sorted(recipe.guards, key=lambda one: one.basis == "trained")}
+    return tuple(sorted(found.values(), key=lambda one: (one.probability, one.guard)))
 
 
 def score_of(answer: Answer) -> Score | None:
@@ -413,9 +465,15 @@ def _by_replicate(view: StudyView, recipe: Recipe, mixture: Mixture, rung: str) 
 
 
 def region(view: StudyView) -> Region | None:
-    """Where the proxies are, as `recipe/compose.py` measures it; None before the first answer."""
-    done = [trial for trial in view.at() if trial.final]
+    """Where the runs behind a law are, as `recipe/compose.py` measures it; None before the first answer."""
+    done = [trial for trial in view.at(view.fullest.label) if trial.final]
     return Region.of(np.array([trial.spec.mixture.over(view.domains) for trial in done])) if done else None
+
+
+def law_rung(view: StudyView, recipe: Recipe) -> Rung:
+    """The rung that the law's predictions are for."""
+    found = (rung_of(view, c.rung) for c in recipe.comparisons if c.basis == "predicted")
+    return next((rung for rung in found if rung is not None), view.fullest)
 
 
 def rung_of(view: StudyView, label: str) -> Rung | None:

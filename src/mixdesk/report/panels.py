@@ -13,7 +13,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from mixdesk.report import words
-from mixdesk.report.figures import RECIPE, Curve, FitPoint, Paired
+from mixdesk.report.figures import RECIPE, Curve, FitPoint, Learned, Paired
 
 SYMBOLS = {RECIPE: "diamond", "best seen": "triangle-up-open", "natural": "circle-open", "uniform": "square-open"}
 DASHES = {RECIPE: "solid", "best seen": "dashdot", "natural": "dash", "uniform": "dot"}
@@ -87,6 +87,66 @@ def predict(points: tuple[FitPoint, ...], unit: str) -> dict[str, Any]:
     return _spec(
         go.Figure([line, spans, dots], layout), f"{words.plural(len(points), 'trial')}, measured against predicted"
     )
+
+
+def learned(found: Learned, unit: str) -> dict[str, Any]:
+    """Error over the number of mixtures fitted: measured on parts, now with all, and forecast with its interval."""
+    n, errors = [n for n, _ in found.points], [error for _, error in found.points]
+    parts = go.Scatter(
+        x=n,
+        y=_six(errors),
+        mode="lines+markers",
+        meta="rival",
+        line={"width": 1.6},
+        marker={"size": 7},
+        hovertemplate="fitted on %{x} mixtures: %{y:.4f}<extra></extra>",
+    )
+    now = {"symbol": "diamond", "size": 11}
+    all_ = go.Scatter(
+        x=[found.n],
+        y=_six([found.now]),
+        mode="markers",
+        meta="recipe",
+        marker=now,
+        hovertemplate="all, out of fold: %{y:.4f}<extra></extra>",
+    )
+    traces, tops, last = [parts, all_], [*errors, found.now], found.n
+    if found.then is not None and found.low is not None and found.high is not None:
+        last, tops = found.n + found.n_more, [*tops, found.high]
+        ring = {"symbol": "circle-open", "size": 9, "line": {"width": 1.6}}
+        traces += [
+            go.Scatter(
+                x=[last] * 2,
+                y=_six([found.low, found.high]),
+                mode="lines",
+                meta="band",
+                line={"width": 7},
+                hoverinfo="skip",
+            ),
+            go.Scatter(
+                x=[found.n, last],
+                y=_six([found.now, found.then]),
+                mode="lines",
+                meta="line",
+                line={"width": 1.2, "dash": "dot"},
+                hoverinfo="skip",
+            ),
+            go.Scatter(
+                x=[last],
+                y=_six([found.then]),
+                mode="markers",
+                meta="rival",
+                marker=ring,
+                hovertemplate=f"with {found.n_more} more: %{{y:.4f}}<extra></extra>",
+            ),
+        ]
+    layout = _layout(
+        "mixtures",
+        words.listed("error", unit),
+        xaxis={"range": [0, 1.06 * last]},
+        yaxis={"range": [0.0, 1.1 * max(tops) or 1.0]},
+    )
+    return _spec(go.Figure(traces, layout), found.sentence)
 
 
 def learning(curves: tuple[Curve, ...], unit: str) -> dict[str, Any]:

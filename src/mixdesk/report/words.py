@@ -48,6 +48,16 @@ def percent(weight: float) -> str:
     return f"{100.0 * weight:.{0 if weight >= 0.0995 else 1}f}{THIN}%"
 
 
+def chance(probability: float) -> str:
+    """A probability in per cent; never 0 or 100, which draws cannot know.
+
+    >>> chance(0.874).replace(THIN, " "), chance(1.0).replace(THIN, " ")
+    ('87 %', '>99 %')
+    """
+    whole = round(100.0 * probability)
+    return f"{'<1' if whole < 1 else '>99' if whole > 99 else whole}{THIN}%"
+
+
 def points(change: float) -> str:
     """A change of weight in percentage points with its sign, one decimal.
 

@@ -39,50 +39,11 @@ window.mixdesk = (() => {
   const diff = x => { if (!Number.isFinite(x)) return "–"; const t = value(Math.abs(x)); return /[1-9]/.test(t) ? (x < 0 ? "−" : "+") + t : t; };
   const percent = w => (100 * w).toFixed(1);
 
-  // ---------- the law, exactly as Python evaluates it ----------
-  const FORMS = {
-    // value_m = sign_m (c_m + exp(min(t_m . w, 30))); one such set per draw, intervals are quantiles of the draws
-    exponential(law) {
-      const sign = law.sign || law.c.map(() => 1);
-      const at = (c, t, w) => c.map((base, m) => { let x = 0; for (let j = 0; j < w.length; j++) x += t[m][j] * w[j]; return sign[m] * (base + Math.exp(Math.min(x, 30))); });
-      const draws = law.draws.c;
-      return { mean: w => at(law.c, law.t, w), draws: w => draws.map((c, k) => at(c, law.draws.t[k], w)), interval: quantiles };
-    },
-    // value_m = mean over members of the sum of the member's trees; intervals are normal with the members' spread
-    trees(law) {
-      const tree = (one, w) => { if (!one.f.length) return one.v[0]; let node = 0; while (node >= 0) node = w[one.f[node]] <= one.t[node] ? one.l[node] : one.r[node]; return one.v[-node - 1]; };
-      const members = w => law.members.map(metrics => metrics.map(trees => { let sum = 0; for (const one of trees) sum += tree(one, w); return sum; }));
-      const mean = w => { const all = members(w); return all[0].map((_, m) => all.reduce((sum, row) => sum + row[m], 0) / all.length); };
-      return { mean, draws: members, interval: normal };
-    },
-  };
-  function lawOf(law) {
-    if (!FORMS[law.form]) throw new Error("no evaluator for this law's form");
-    const fit = FORMS[law.form](law), from = law.domains.map(d => DESK.domains.indexOf(d));
-    const column = DESK.metrics.map(m => law.metrics.indexOf(m.name));
-    const order = row => column.map(c => c < 0 ? NaN : row[c]), over = w => from.map(i => w[i]);
-    return { mean: w => order(fit.mean(over(w))), draws: w => fit.draws(over(w)).map(order), interval: fit.interval };
-  }
+  // ---------- the law and the objective ----------
   function objective(row) {
     let sum = 0, total = 0, worst = -Infinity;
     DESK.metrics.forEach((m, j) => { if (m.weight > 0) { sum += m.weight * m.sign * row[j]; total += m.weight; worst = Math.max(worst, m.sign * row[j]); } });
     return DESK.reduce === "worst" ? worst : sum / total;
-  }
-  // Linear interpolation between order statistics, as numpy.quantile does.
-  function quantile(sorted, q) {
-    if (!sorted.length) return NaN;
-    const x = q * (sorted.length - 1), i = Math.floor(x), j = Math.min(i + 1, sorted.length - 1);
-    return sorted[i] + (sorted[j] - sorted[i]) * (x - i);
-  }
-  function quantiles(values, centre) {
-    const sorted = Float64Array.from(values).sort(), tail = (1 - DESK.level) / 2;
-    return [Math.min(quantile(sorted, tail), centre), Math.max(quantile(sorted, 1 - tail), centre)];
-  }
-  function normal(values, centre) {
-    if (values.length < 2) return [NaN, NaN];
-    const middle = values.reduce((a, b) => a + b, 0) / values.length, square = values.reduce((a, b) => a + (b - middle) ** 2, 0);
-    const half = DESK.z * Math.sqrt(square / (values.length - 1));
-    return [centre - half, centre + half];
   }
   const interval = (values, centre) => law.interval(values, centre);
   function leverage(w) {
@@ -92,9 +53,44 @@ window.mixdesk = (() => {
     return sum;
   }
 
+  // Whether trials mixed with one another give these weights, to 1e-5: least squares with weights ≥ 0 (Lawson, Hanson).
+  function isBetween(w, rows) {
+    const dot = (a, b) => { let sum = 0; for (let j = 0; j < a.length; j++) sum += a[j] * b[j]; return sum; };
+    let used = [], x = [];
+    for (let round = 0; round < 6 * w.length; round++) {
+      const rest = w.map((v, j) => v - used.reduce((sum, i, k) => sum + x[k] * rows[i][j], 0));
+      if (Math.sqrt(dot(rest, rest)) <= 1e-5) return true;
+      let best = -1, most = 1e-9;
+      for (let i = 0; i < rows.length; i++) { const pull = dot(rows[i], rest); if (pull > most && !used.includes(i)) { best = i; most = pull; } }
+      if (best < 0) return false;
+      used.push(best); x.push(0);
+      for (;;) {
+        const z = solve(used.map(i => used.map(k => dot(rows[i], rows[k]) + (i === k ? 1e-12 : 0))), used.map(i => dot(rows[i], w)));
+        const step = Math.min(1, ...z.map((v, k) => v > 0 ? 1 : x[k] / (x[k] - v)));
+        x = x.map((v, k) => v + step * (z[k] - v));
+        if (step === 1) break;
+        const kept = x.map(v => v > 1e-12); used = used.filter((_, k) => kept[k]); x = x.filter(v => v > 1e-12);
+      }
+    }
+    return false;
+  }
+  // Gauss with pivots.
+  function solve(A, b) {
+    const n = b.length, M = A.map((row, i) => [...row, b[i]]);
+    for (let i = 0; i < n; i++) {
+      let top = i; for (let k = i + 1; k < n; k++) if (Math.abs(M[k][i]) > Math.abs(M[top][i])) top = k;
+      [M[i], M[top]] = [M[top], M[i]];
+      for (let k = i + 1; k < n; k++) { const f = M[k][i] / M[i][i]; for (let j = i; j <= n; j++) M[k][j] -= f * M[i][j]; }
+    }
+    const x = new Array(n);
+    for (let i = n - 1; i >= 0; i--) { x[i] = M[i][n]; for (let j = i + 1; j < n; j++) x[i] -= M[i][j] * x[j]; x[i] /= M[i][i]; }
+    return x;
+  }
+
   // ---------- the mixture: one list of weights that always sums to one ----------
   const D = DESK ? DESK.domains.length : 0;
-  let W = [], locked = [], undo = [], redo = [], pending = null, law = null, base = null;
+  let W = [], locked = [], undo = [], redo = [], pending = null, law = null, base = null, tried = [];
+  const guards = new Map();  // rival → what the law says of it
   const preset = name => DESK.presets.find(p => p.name === name);
   const freeOf = j => W.map((_, i) => i).filter(i => i !== j && !locked[i]);
   // The moved channel gets what is asked; the other unlocked ones keep their proportions; locked ones stand still.
@@ -131,7 +127,7 @@ window.mixdesk = (() => {
   const taper = w => Math.sqrt(Math.max(0, w)), weightAt = p => p * p;  // 1 % is as easy to set as 40 %
   const LOCK = "M4 6V4.6a3 3 0 0 1 6 0V6M3 6h8v6H3z";
   let faders = [], lanes = [], nodes = {}, frame = 0, speech = 0, rest = 0, tab = "CLI";
-  const proxies = TRIALS.id.map((_, n) => n).filter(n => TRIALS.rung[n] === TRIALS.first && TRIALS.state[n] === "done");
+  const proxies = !DESK ? [] : TRIALS.id.map((_, n) => n).filter(n => TRIALS.rung[n] === DESK.rung && TRIALS.state[n] === "done");
   const say = text => { if (nodes.live) nodes.live.textContent = text; };
 
   function channel(c) {
@@ -165,8 +161,10 @@ window.mixdesk = (() => {
   function toggle(j) { locked[j] = !locked[j]; paint(); buttons(); }
 
   function build() {
-    law = lawOf(DESK.law); W = preset(DESK.start).weights.slice(); locked = W.map(() => false);
+    law = mixlaws(DESK.law, { level: DESK.level, z: DESK.z, ...DESK.size }, DESK.domains, DESK.metrics.map(m => m.name)); W = preset(DESK.start).weights.slice(); locked = W.map(() => false);
     const reference = preset(DESK.reference); base = { draws: law.draws(reference.weights).map(objective), mean: objective(law.mean(reference.weights)) };
+    for (const { than } of DESK.guards) if (than) guards.set(than, { mean: law.mean(preset(than).weights), draws: law.draws(preset(than).weights) });
+    const seen = new Set(); tried = TRIALS.weights.filter((row, n) => TRIALS.rung[n] === DESK.runs && TRIALS.state[n] === "done" && !seen.has(String(row)) && seen.add(String(row)));
     const box = nodes.box = $("console"), families = new Map();
     faders = DESK.channels.map(c => { const f = channel(c); f.family = c.family; if (!families.has(c.family)) families.set(c.family, []); families.get(c.family).push(f); return f; });
     nodes.shares = [];
@@ -244,12 +242,26 @@ window.mixdesk = (() => {
     notes(); if (nodes.dock) nodes.dock.replaceChildren(h("div", {}, h("span", {}, "objective"), h("br"), h("b", {}, value(now.mean))), h("span", {}, `against ${DESK.reference} ${diff(now.gap)}`, h("br"), whole.slice(2, -1)));
   }
   function note(mark, bold, text) { const glyph = { good: "✓", warn: "△", bad: "✕" }[mark]; return h("div", { class: "note " + mark }, h("span", { "aria-hidden": "true" }, glyph), h("span", {}, h("b", {}, bold + " "), text)); }
+  // Guards that the law's mean breaks, or its interval does, the worst first.
+  function guardsAt() {
+    return DESK.guards.map(g => {
+      const m = DESK.metrics.findIndex(one => one.name === g.metric), { sign } = DESK.metrics[m], rival = g.than && guards.get(g.than);
+      const over = (v, base) => sign * (v - (base || 0)) - g.limit, excess = over(now.rows[m], rival && rival.mean[m]);
+      const draws = now.draws.map((row, k) => over(row[m], rival && rival.draws[k][m]));
+      return { words: g.words, excess, high: draws.length ? interval(draws, excess)[1] : excess };
+    }).filter(g => g.excess > 0 || g.high > 0).sort((a, b) => b.excess - a.excess);
+  }
   function notes() {
-    const out = [];
+    const out = [], guarded = guardsAt();
     if (DESK.region) {
       const x = leverage(W), { inner, limit } = DESK.region, far = `Leverage ${(x / limit).toFixed(2)} of the farthest trial.`;
-      out.push(x <= inner ? note("good", "Inside the sampled region.", far) : x <= limit * (1 + 1e-6) ? note("warn", "At the edge of the trials.", far + " Few trials lie here.") : note("bad", "Outside the trials.", far + " No trial came this far: the interval is a guess."));
+      out.push(x > limit * (1 + 1e-6) ? note("bad", "Outside the trials.", far + " No trial came this far: the interval is a guess.")
+        : !isBetween(W, tried) ? note("warn", x <= inner ? "Near the trials, not between them." : "At the edge of the trials.", far + " Outside their hull the law extrapolates.")
+        : x <= inner ? note("good", "Between the trials.", far) : note("warn", "At the edge of the trials.", far + " Few trials lie here."));
     }
+    for (const g of guarded.slice(0, 3)) out.push(g.excess > 0 ? note("bad", "Guard broken:", [bdi(g.words, 40), ` by ${value(g.excess)}`]) : note("warn", "Guard in doubt:", [bdi(g.words, 40), `, kept by ${value(-g.excess)}`]));
+    if (guarded.length > 3) out.push(note("warn", `${guarded.length - 3} more guards`, "are broken or in doubt."));
+    if (DESK.guards.length && !guarded.length) out.push(note("good", DESK.guards.length > 1 ? `All ${DESK.guards.length} guards kept.` : "The guard is kept.", "By mean and interval of the law."));
     const hot = faders.filter(f => f.ep.classList.contains("hot"));
     if (hot.length) out.push(note("bad", `Over ${DESK.epochs.limit} epochs:`, [...hot.slice(0, 3).flatMap((f, i) => [i ? ", " : "", bdi(DESK.domains[f.j], 24)]), hot.length > 3 ? ` and ${hot.length - 3} more` : ""]));
     nodes.notes.replaceChildren(...out);
@@ -352,7 +364,7 @@ window.mixdesk = (() => {
   return {
     draw, csvText,
     predict: w => { const at = state(w); return { metrics: Object.fromEntries(DESK.metrics.map((m, j) => [m.name, at.rows[j]])), objective: at.mean, low: at.low, high: at.high, difference: at.gap, difference_low: at.span[0], difference_high: at.span[1] }; },
-    leverage, weights: () => W.slice(), locked: () => locked.slice(), code,
+    draws: w => law.draws(w), spans: w => { const at = state(w); return at.rows.map((v, m) => interval(at.draws.map(row => row[m]), v)); }, leverage, isBetween: w => isBetween(w, tried), weights: () => W.slice(), locked: () => locked.slice(), code,
     move, lock: toggle, preset: name => load(preset(name).weights), undo: () => step(undo, redo), redo: () => step(redo, undo), settle,
   };
 })();
