@@ -13,18 +13,18 @@ __version__ = version("mixdesk")
 
 _HOMES = {
     "mixdesk.api": (
-        "Evidence ask_study build_corpus compare_laws confirm_recipe demo export_study fit_law gather_evidence "
-        "import_study installed_documents load_fit make_recipe manual_documents new_study open_corpus open_study parts "
-        "predict predict_csv read_recipe run_study "
-        "save_fit tell_study write_desk"
+        "Evidence Predictions ask_study build_corpus compare_laws confirm_recipe demo export_study fit_law "
+        "gather_evidence import_study installed_documents learning_curve load_fit make_recipe manual_documents "
+        "new_study open_corpus open_study pareto parts predict predict_csv rank_laws read_recipe run_study save_fit "
+        "score_recipe smallest_move tell_study write_desk"
     ),
     "mixdesk.core.corpus": "Corpus Document Domain EvalSet Shard Tokenizer",
     "mixdesk.core.errors": "Infeasible InputError MissingExtra MixdeskError NotEnoughEvidence RecordError WorkerError",
     "mixdesk.core.mixture": "Mixture Schedule Stage",
-    "mixdesk.core.objective": "Comparison LeagueRow Objective OutOfFold Verdict",
+    "mixdesk.core.objective": "Comparison Guard LeagueRow Objective OutOfFold Verdict",
     "mixdesk.core.observations": "Inputs Metric Noise Observations Prediction",
     "mixdesk.core.plan": "Plug Proposal Recommendation RunPlan TrialSpec",
-    "mixdesk.core.recipe": "Recipe",
+    "mixdesk.core.recipe": "CardScore GuardCheck Move ParetoPoint PredictionCard Recipe",
     "mixdesk.core.scale": "Budget Hyper ModelSpec MoESpec Rung Scale",
     "mixdesk.core.space": "Constraints Space",
     "mixdesk.core.trial": "Event Point Result StudyView Trial",

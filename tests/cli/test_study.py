@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import mixdesk
 from mixdesk.cli.main import app
 
 TOML = """name = "world"
@@ -52,3 +53,34 @@ def test_imported_runs_keep_their_names(tmp_path: Path) -> None:
     shown = said("import", *pair, "-o", str(tmp_path / "study"))
     assert ", 1 trial\n" in shown
     assert "mine-1" in shown.split("Best trials:")[1]
+
+
+def test_an_import_says_what_it_did_and_takes_patterns_sizes_and_the_natural_mixture(tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_text(
+        "name,state,user,mix/code,mix/prose,size,eval/loss,eval/acc,lr\n"
+        "a,finished,me,50,50,1M,3,.1,1\nb,finished,me,25,75,60M,2,.2,1\nc,running,me,0,100,1M,9,.0,1\n"
+    )
+    runs = str(tmp_path / "runs.csv")
+    shown = said(
+        *("import", "--mixtures", runs, "--scores", runs, "-o", str(tmp_path / "study"), "--domains", "mix/*"),
+        *("--metrics", "eval/loss, eval/acc", "--higher", "*acc", "--n-params", "size", "--n-tokens", "1B"),
+        *("--natural", "mix/code=1", "--natural", "mix/prose=3"),
+    )
+    assert "note: Recognised by the columns: a W&B export of runs." in shown
+    assert "left out 1 run that did not finish (by state): c" in shown
+    assert "read as per cent" in shown
+    assert "sizes: 1 at 1M, 1 at 60M" in shown
+    view = mixdesk.open_study(tmp_path / "study").view()
+    assert [metric.better for metric in view.metrics] == ["higher", "lower"]
+    assert view.natural == mixdesk.Mixture.of({"mix/code": 0.25, "mix/prose": 0.75})
+    assert [rung.scale.n_tokens for rung in view.rungs] == [10**9, 10**9]
+
+
+def test_a_bad_table_is_one_line_without_a_traceback_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("run,code,prose\na,0.25,0.75\nb,0,0\n")
+    (tmp_path / "s.csv").write_text("run,loss\na,1\nb,2\n")
+    pair = ["--mixtures", str(tmp_path / "m.csv"), "--scores", str(tmp_path / "s.csv")]
+    done = CliRunner().invoke(app, ["study", "import", *pair, "-o", str(tmp_path / "study")])
+    assert done.exit_code != 0
+    assert "m.csv`, row `b`: the weights sum to zero" in str(done.exception)
+    assert not (tmp_path / "study").exists()

@@ -3,8 +3,20 @@
 from mixdesk.api.corpora import build_corpus, installed_documents, manual_documents, open_corpus
 from mixdesk.api.demo import demo
 from mixdesk.api.desk import write_desk
-from mixdesk.api.laws import Evidence, compare_laws, fit_law, gather_evidence, load_fit, predict, predict_csv, save_fit
-from mixdesk.api.recipes import confirm_recipe, make_recipe, read_recipe
+from mixdesk.api.laws import (
+    Evidence,
+    Predictions,
+    compare_laws,
+    fit_law,
+    gather_evidence,
+    learning_curve,
+    load_fit,
+    predict,
+    predict_csv,
+    rank_laws,
+    save_fit,
+)
+from mixdesk.api.recipes import confirm_recipe, make_recipe, pareto, read_recipe, score_recipe, smallest_move
 from mixdesk.api.studies import (
     ask_study,
     export_study,
@@ -18,6 +30,7 @@ from mixdesk.api.studies import (
 
 __all__ = [
     "Evidence",
+    "Predictions",
     "ask_study",
     "build_corpus",
     "compare_laws",
@@ -28,18 +41,23 @@ __all__ = [
     "gather_evidence",
     "import_study",
     "installed_documents",
+    "learning_curve",
     "load_fit",
     "make_recipe",
     "manual_documents",
     "new_study",
     "open_corpus",
     "open_study",
+    "pareto",
     "parts",
     "predict",
     "predict_csv",
+    "rank_laws",
     "read_recipe",
     "run_study",
     "save_fit",
+    "score_recipe",
+    "smallest_move",
     "tell_study",
     "write_desk",
 ]

@@ -1,24 +1,30 @@
-"""Recipes: make, confirm, read."""
+"""Recipes: make, confirm, read, score; the smallest move; Pareto sets."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+import datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mixdesk import __version__
-from mixdesk.api.laws import Evidence, gather_evidence, plug_of, save_fit
+from mixdesk.api.laws import Evidence, fit_law, gather_evidence, plug_of, save_fit
 from mixdesk.api.studies import make_trainer
 from mixdesk.core import registry
 from mixdesk.core.errors import InputError, NotEnoughEvidence
 from mixdesk.core.files import read_json, write_json
+from mixdesk.core.mixture import Mixture
 from mixdesk.core.objective import Objective
 from mixdesk.core.plan import Plug
 from mixdesk.core.protocols import Progress
-from mixdesk.core.recipe import RIVALS, Recipe
-from mixdesk.recipe import compose
-from mixdesk.study import local
+from mixdesk.core.recipe import NATURAL, RIVALS, CardScore, Move, ParetoPoint, PredictionCard, Recipe
+from mixdesk.recipe import card, compose, confirm, moves
+from mixdesk.recipe.judge import FIRM_PAIRS
+from mixdesk.search.move import smallest_step
+from mixdesk.search.pareto import pareto_set
+from mixdesk.study import local, sheets
 from mixdesk.study.study import Study
 
 
@@ -29,16 +35,18 @@ def make_recipe(
     law: Plug | str | None = None,
     strategy: Plug | str | None = None,
     evidence: Evidence | None = None,
+    date: str | None = None,
     out: Path | str | None = None,
 ) -> Recipe:
     """The recipe of a study: fit a law, search it under the constraints, compare with every rival, judge.
 
     Writes `recipe.json` into the study (or to `out`), and the law beside it as `laws/<name>.json`. A refusal is a
-    recipe too: read `recipe.verdict`.
+    recipe too: read `recipe.verdict`. Its prediction card, frozen on `date` (ISO; default: today), is kept in the
+    study as `cards/<id>.json` too, which nothing overwrites.
 
     Raises:
         NotEnoughEvidence: too few finished trials to fit the law at all.
-        Infeasible: no mixture satisfies the constraints.
+        Infeasible: no mixture satisfies the constraints, or none keeps the guards.
     """
     found = evidence or gather_evidence(study, law=law, objective=objective)
     plug = plug_of(strategy, study.config.strategy)
@@ -54,8 +62,10 @@ def make_recipe(
         version=__version__,
         references=tuple(key for key in (chooser.reference, registry.part("laws", found.law.name).reference) if key),
     )
+    frozen = card.freeze(recipe, view, date or datetime.datetime.now(tz=datetime.UTC).date().isoformat())
+    recipe = dataclasses.replace(recipe, card=_kept(study, frozen))
     with contextlib.suppress(NotEnoughEvidence):  # the plan may have been trained by an earlier confirmation
-        recipe = compose.confirmed(recipe, view)
+        recipe = confirm.confirmed(recipe, view)
     save_fit(study, found.fit, found.law)
     write_json(Path(out) if out is not None else study.folder / "recipe.json", recipe)
     return recipe
@@ -65,7 +75,7 @@ def confirm_recipe(
     study: Study,
     recipe: Recipe,
     *,
-    replicates: int = compose.FIRM_PAIRS,
+    replicates: int = FIRM_PAIRS,
     rivals: Sequence[str] = RIVALS,
     jobs: int | None = None,
     progress: Progress | None = None,
@@ -82,16 +92,115 @@ def confirm_recipe(
         NotEnoughEvidence: fewer than 2 replicates of the recipe and of some baseline came to an end.
     """
     view = dataclasses.replace(study.view(), objective=recipe.objective)
-    proposals = compose.fresh_proposals(recipe, view, replicates, rivals)
+    proposals = confirm.fresh_proposals(recipe, view, replicates, rivals)
     trainer = make_trainer(study)
     try:
         specs = study.ask(proposals)
         local.run_specs(study, trainer, specs, jobs=jobs, progress=progress)
     finally:
         trainer.close()
-    recipe = compose.confirmed(recipe, dataclasses.replace(study.view(), objective=recipe.objective))
+    recipe = confirm.confirmed(recipe, dataclasses.replace(study.view(), objective=recipe.objective))
     write_json(Path(out) if out is not None else study.folder / "recipe.json", recipe)
     return recipe
+
+
+def smallest_move(
+    study: Study,
+    *,
+    gain: float,
+    today: Mixture | Mapping[str, float] | str = NATURAL,
+    objective: Objective | None = None,
+    law: Plug | str | None = None,
+) -> Move:
+    """The step of least KL divergence from `today` whose predicted objective is better by `gain`, in its unit.
+
+    `today`: a mixture, or natural, uniform or best seen. It keeps the study's constraints and the objective's guards.
+
+    Raises:
+        InputError: `gain` is not positive, or `today` is not known here.
+        NotEnoughEvidence: too few finished trials to fit the law at all.
+        Infeasible: no allowed mixture gains so much; says the largest gain there is.
+    """
+    view = dataclasses.replace(study.view(), objective=objective or study.config.objective)
+    given = Mixture.of(today, normalise=True) if isinstance(today, Mapping) else today
+    start = moves.today_of(view, given)
+    fit = fit_law(study, law)
+    step = smallest_step(view, fit, start, gain)
+    return moves.weigh(
+        view,
+        fit,
+        start,
+        step.mixture,
+        gain=gain,
+        largest=step.largest,
+        law=plug_of(law, study.config.law).name,
+        held=(step.binding, step.kl, step.doubt),
+    )
+
+
+def pareto(
+    study: Study, metrics: Sequence[str] = (), *, objective: Objective | None = None, law: Plug | str | None = None
+) -> tuple[ParetoPoint, ...]:
+    """Mixtures that no other beats in every one of `metrics` (names or patterns; default: the objective's), ≤ 30.
+
+    Raises:
+        InputError: fewer than two metrics, or an unknown one.
+        NotEnoughEvidence: too few finished trials to fit the law at all.
+        Infeasible: no mixture satisfies constraints and guards.
+    """
+    view = dataclasses.replace(study.view(), objective=objective or study.config.objective)
+    names = tuple(metrics) or tuple(name for name, weight in view.objective.terms if weight > 0.0)
+    return pareto_set(view, fit_law(study, law), names)
+
+
+def score_recipe(
+    recipe: Recipe,
+    *,
+    scores: Any = None,
+    study: Study | None = None,
+    is_same_scale: bool | None = None,
+) -> CardScore:
+    """A recipe's prediction card beside the big run: `scores` a table, or the fresh trials of `study`.
+
+    The table has a row per run: `plan` (recipe, natural, uniform, best seen), a column per metric, and `n_params` and
+    `n_tokens` where the size is told. Intervals are scored at the card's own scale only (`is_same_scale`, default: by
+    the sizes told), signs anywhere. The card is never changed.
+
+    Raises:
+        InputError: the recipe has no card, or nothing in the table belongs to it.
+        NotEnoughEvidence: the study has no fresh trial of the recipe.
+    """
+    frozen = recipe.card
+    if frozen is None:
+        raise InputError(
+            "the recipe has no prediction card",
+            value="none",
+            bound="a recipe made by this version",
+            remedy="make it again with `mixdesk recipe make`, before the run",
+        )
+    if scores is None:
+        if study is None:
+            raise InputError(
+                "no results to score the card with", value="none", bound="a table or a study", remedy="give --scores"
+            )
+        results, rung = card.told(frozen, study.view())
+        return card.score(
+            frozen, results, is_same_scale=rung == frozen.rung if is_same_scale is None else is_same_scale
+        )
+    sheet = sheets.read_sheet(Path(scores) if isinstance(scores, str) else scores)
+    plan = next((name for name in sheet.columns if name.lower() == "plan"), None)
+    if plan is None:
+        raise InputError(
+            f"`{sheet.source}` does not say which plan a row is",
+            value=", ".join(sheet.columns),
+            bound="a column `plan`: recipe, natural, uniform, best seen",
+            remedy="add the column",
+        )
+    plans = sheet.names(plan)
+    columns = {name: sheet.numbers(name, plans) for name in sheet.columns if name != plan and not sheet.is_text(name)}
+    results, told, notes = card.tabled(frozen, plans, columns)
+    same = bool(told) if is_same_scale is None else is_same_scale
+    return dataclasses.replace(card.score(frozen, results, is_same_scale=same), notes=notes)
 
 
 def read_recipe(path: Path | str) -> Recipe:
@@ -109,3 +218,12 @@ def read_recipe(path: Path | str) -> Recipe:
             remedy="make one with `mixdesk recipe make`",
         )
     return read_json(path, Recipe)
+
+
+def _kept(study: Study, frozen: PredictionCard) -> PredictionCard:
+    """The card as the study has it: written where it is new, else as it was frozen first."""
+    path = study.folder / "cards" / f"{frozen.id}.json"
+    if path.exists():
+        return read_json(path, PredictionCard)
+    write_json(path, frozen)
+    return frozen

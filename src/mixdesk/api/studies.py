@@ -19,6 +19,7 @@ from mixdesk.core.plan import TrialSpec
 from mixdesk.core.protocols import Progress, Strategy, Trainer
 from mixdesk.core.space import Space
 from mixdesk.study import importer, local
+from mixdesk.study.columns import Columns
 from mixdesk.study.config import StudyConfig
 from mixdesk.study.study import Study
 
@@ -147,45 +148,70 @@ def tell_study(study: Study, answers: Path | str) -> tuple[str, ...]:
     return tuple(study.tell_from_file(Path(answers)))
 
 
-def import_study(
-    mixtures: Path | str,
-    scores: Path | str,
+def import_study(  # noqa: PLR0913  (mirrors the command line)
+    mixtures: Any,
+    scores: Any,
     out: Path | str,
     *,
     id_column: str | None = None,
+    n_params: str | int | None = None,
+    n_tokens: str | int | None = None,
+    by_position: bool = False,
+    domains: Sequence[str] = (),
+    metrics: Sequence[str] = (),
     objective: Objective | Mapping[str, float] | None = None,
     natural: Mapping[str, float] | None = None,
     higher: Sequence[str] = (),
     unit: str = "",
 ) -> Study:
-    """A study from two CSVs of past runs, joined by run id; its `notes` say what was ignored or mended.
+    """A study of past runs, joined by run id; its `notes` say what was ignored or mended, and what to expect of a law.
+
+    A table is a path (CSV, parquet, Arrow), a dataframe of any library, or a mapping of columns.
 
     Args:
-        mixtures: CSV with the run id and a column per domain: fractions of training tokens.
-        scores: CSV with the run id and a column per metric.
+        mixtures: table with the run id and a column per domain: fractions, per cent or token counts.
+        scores: table with the run id and a column per metric; may be the same table.
         out: folder of the new study.
         id_column: the run id's column; default: guessed.
+        n_params: column, or number for all runs, of parameters without embeddings; default: a column `n_params`.
+        n_tokens: the same of trained tokens; rows of one run that differ in it are checkpoints.
+        by_position: join row by row in place of by id.
+        domains: columns of weights, names or patterns; default: guessed.
+        metrics: columns of scores, names or patterns; default: guessed.
         objective: what to minimise; default: the mean of all metrics.
         natural: domain → weight (any unit) of the natural mixture, where known.
-        higher: metrics that are better higher.
+        higher: metrics that are better higher, names or patterns.
         unit: of the scores; default: bits per byte for `bpb/…`, else unknown.
 
     Raises:
-        InputError: a file, row or cell that cannot be used, with its place.
+        InputError: a table, row or cell that cannot be used, with its place.
         RecordError: there is a study in that folder.
     """
     if objective is not None and not isinstance(objective, Objective):
         objective = Objective(terms=tuple(objective.items()))
-    return importer.import_study(
-        Path(mixtures),
-        Path(scores),
-        Path(out),
+    columns = Columns(
         id_column=id_column,
+        n_params=n_params,
+        n_tokens=n_tokens,
+        by_position=by_position,
+        domains=_patterns(domains),
+        metrics=_patterns(metrics),
+    )
+    return importer.import_study(
+        mixtures,
+        scores,
+        Path(out),
+        columns=columns,
         objective=objective,
         natural=natural,
-        higher=higher,
+        higher=_patterns(higher),
         unit=unit,
     )
+
+
+def _patterns(given: Sequence[str] | str) -> tuple[str, ...]:
+    """Names or patterns as a tuple; one alone may come without brackets."""
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def export_study(study: Study, folder: Path | str) -> tuple[Path, ...]:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
 
 import mixdesk
-from mixdesk.cli.tables import JSON_OPTION, read_pair, say, say_table
+from mixdesk.cli.tables import (
+    JSON_OPTION,
+    LONGEST_CELL,
+    QUIET_OPTION,
+    counted,
+    lines,
+    read_pair,
+    say,
+    say_json,
+    say_table,
+)
 from mixdesk.core.errors import InputError
 from mixdesk.core.objective import LeagueRow
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Laws: mixture to loss, with uncertainty.")
 FOLDER = typer.Argument(..., help="Folder of the study.")
-SCORES = ("rmse", "spearman", "spearman:low", "regret", "coverage", "width", "seconds")
+# Column of the league → measure.
+SCORES = {"error": "rmse", **{name: name for name in ("spearman", "kendall", "regret@1", "regret@5")}}
+SCORES |= {name: name for name in ("coverage", "width", "seconds")}
 
 
 @app.command()
@@ -31,13 +45,48 @@ def fit(
 
 
 @app.command()
-def compare(folder: Path = FOLDER, as_json: bool = JSON_OPTION) -> None:
-    """The league of laws on mixtures they have not seen: error, rank, regret, coverage of 90 % intervals.
+def compare(
+    folder: Path = FOLDER,
+    laws: list[str] = typer.Option([], help="Laws to compare, separated by commas; may be repeated. Default: all."),
+    metric: str | None = typer.Option(None, help="Judge by this metric. Default: the study's objective."),
+    metrics: bool = typer.Option(False, "--metrics", help="Show every metric too."),
+    curve: bool = typer.Option(True, help="Say whether more trials would help (fits the best law a few times more)."),
+    as_json: bool = JSON_OPTION,
+    quiet: bool = QUIET_OPTION,
+) -> None:
+    """The league of laws on mixtures they have not seen, best first, and whether more trials would help.
 
-    Example: mixdesk law compare my-study
+    error is in the unit of the objective; spearman and kendall are rank correlations; regret@1 is what following the
+    law costs among the mixtures tried (0: it finds the best, 1: as good as a random pick), regret@5 the same for the
+    best of its five favourites; coverage of its 90 % intervals, and their width in sd over mixtures; seconds to fit
+    and test it.
+
+    Example: mixdesk law compare my-study --laws exponential,trees --metric loss
     """
-    rows, skipped = mixdesk.compare_laws(mixdesk.open_study(folder))
-    say_table(league_rows(rows), as_json=as_json)
+    study = mixdesk.open_study(folder)
+    objective = None if metric is None else mixdesk.Objective(terms=((metric, 1.0),))
+    names = [name.strip() for text in laws for name in text.split(",") if name.strip()]
+    with lines(quiet) as progress:
+        rows, skipped = mixdesk.compare_laws(study, names or None, objective=objective, progress=progress)
+        first = next((found[0] for found in mixdesk.rank_laws(rows)), None)
+        answer = None
+        if curve and first is not None:
+            now = next(row.value for row in rows if _key(row) == (first, "objective", "rmse"))
+            answer = mixdesk.learning_curve(study, first, objective=objective, now=now, progress=progress)
+    table = league_rows(rows, with_metrics=metrics or as_json)
+    if as_json:
+        facts = None
+        if answer is not None:
+            facts = {**dataclasses.asdict(answer), "answer": answer.answer, "sentence": answer.sentence}
+        say_json({"league": table, "skipped": skipped, "winners": winners(rows), "curve": facts})
+        return
+    title = (objective or study.config.objective).title
+    say(f"By {title}:" if len(title) <= LONGEST_CELL else "By the objective of the study:")
+    say_table(table)
+    for sentence in winners(rows):
+        say(sentence)
+    if answer is not None:
+        say(answer.sentence)
     for name, reason in skipped.items():
         typer.echo(f"skipped {name}: {reason}", err=True)
 
@@ -45,12 +94,12 @@ def compare(folder: Path = FOLDER, as_json: bool = JSON_OPTION) -> None:
 @app.command()
 def predict(
     law: Path = typer.Argument(..., help="A law that `mixdesk law fit` wrote."),
-    mixtures: Path | None = typer.Option(None, help="CSV: run id and a column per domain."),
+    mixtures: Path | None = typer.Option(None, help="CSV: run id and a column per domain; n_params, n_tokens if any."),
     weight: list[str] = typer.Option([], help="DOMAIN=WEIGHT of one mixture instead; may be repeated."),
     out: Path | None = typer.Option(None, "--out", "-o", help="CSV to write. Default: print."),
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """Predict mixtures, with the 90 % interval of one new run of each.
+    """Predict mixtures: per metric mean, sd and 90 % interval of one new run, and whether it lies among the runs.
 
     Example: mixdesk law predict law.json --mixtures candidates.csv -o predictions.csv
     """
@@ -63,20 +112,51 @@ def predict(
         )
     given = dict([read_pair(text, "weight") for text in weight])
     is_rounded = abs(sum(given.values()) - 1.0) < 1e-6  # printed digits; anything else must sum to one
-    rows = mixdesk.predict_csv(
+    found = mixdesk.predict_csv(
         law, mixtures if mixtures is not None else mixdesk.Mixture.of(given, normalise=is_rounded), out
     )
     if out is not None:
-        say(f"{len(rows)} predictions in {out}")
+        say(f"{counted(len(found), 'prediction')} in {out}")
     else:
-        say_table(rows, as_json=as_json)
+        say_table([dict(zip(found.columns, row, strict=True)) for row in found.rows()], as_json=as_json)
+    for note in found.notes:
+        typer.echo(note, err=True)
 
 
-def league_rows(rows: tuple[LeagueRow, ...]) -> list[dict[str, object]]:
-    """One line per law and metric, the objective first."""
-    keys = list(dict.fromkeys((row.metric != "objective", row.metric, row.law) for row in rows))
-    value = {(row.law, row.metric, row.measure): row.value for row in rows}
+def league_rows(rows: Sequence[LeagueRow], *, with_metrics: bool = True) -> list[dict[str, object]]:
+    """One line per law and metric: the objective best law first, then the mean of the metrics, then each metric."""
+    value = {_key(row): row.value for row in rows}
+    laws = [law for found in mixdesk.rank_laws(rows) for law in found]
+    metrics = list(dict.fromkeys(row.metric for row in rows))
+    metrics = ["objective", *sorted((m for m in metrics if m != "objective"), key=lambda m: m != "mean of metrics")]
     return [
-        {"law": law, "metric": metric, **{m: value.get((law, metric, m)) for m in SCORES}}
-        for _, metric, law in sorted(keys)
+        {"law": law, "metric": metric, **{name: value.get((law, metric, m)) for name, m in SCORES.items()}}
+        for metric in (metrics if with_metrics else metrics[:1] + [m for m in metrics if m == "mean of metrics"])
+        for law in laws
+        if any((law, metric, m) in value for m in SCORES.values())
     ]
+
+
+def winners(rows: Sequence[LeagueRow]) -> list[str]:
+    """A sentence on the best law, and on how sure that is; one per set of runs that laws were judged on."""
+    value = {_key(row): row.value for row in rows}
+    n = {row.law: row.n for row in rows if row.measure == "behind"}
+    sets = mixdesk.rank_laws(rows)
+    out = []
+    for laws in sets:
+        where = f" on the {n[laws[0]]} mixtures it was judged on" if len(sets) > 1 else f" on {n[laws[0]]} mixtures"
+        ties = [law for law in laws[1:] if value[law, "objective", "behind:low"] <= 0.0]
+        rest = laws[1 + len(ties) :]
+        if value[laws[0], "objective", "spearman:low"] <= 0.0:
+            out.append(f"No law is shown to order the mixtures{where}; {laws[0]} comes nearest.")
+        elif ties:
+            others = ", the others are worse." if rest else "."
+            out.append(f"Use {laws[0]}{where}; within the noise of it: {', '.join(ties)}{others}")
+        else:
+            others = "; its error is smaller than that of every other law." if rest else "."
+            out.append(f"Use {laws[0]}{where}{others}")
+    return out
+
+
+def _key(row: LeagueRow) -> tuple[str, str, str]:
+    return row.law, row.metric, row.measure

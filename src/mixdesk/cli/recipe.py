@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import typer
@@ -9,10 +11,17 @@ import typer
 import mixdesk
 from mixdesk.cli.tables import JSON_OPTION, QUIET_OPTION, lines, read_pair, say, say_json, say_table
 from mixdesk.core.files import to_data
-from mixdesk.core.recipe import Recipe
+from mixdesk.core.objective import Objective
+from mixdesk.core.recipe import GuardCheck, Move, Recipe
+from mixdesk.study.study import Study
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Recipes: what to train on, and how one knows.")
 FOLDER = typer.Argument(..., help="Folder of the study.")
+OBJECTIVE = typer.Option([], help="METRIC or METRIC=WEIGHT; may be repeated. Default: the study's.")
+GUARD = typer.Option(
+    [], help="METRIC<=natural+0.01 or METRIC<=1.2 (>= where higher is better); may be repeated. Beside the study's."
+)
+LAW = typer.Option(None, help="Default: the study's.")
 RECIPE = typer.Argument(..., help="A recipe.json, or the study folder that holds it.")
 
 
@@ -21,7 +30,8 @@ def make(
     folder: Path = FOLDER,
     law: str | None = typer.Option(None, help="Default: the study's."),
     strategy: str | None = typer.Option(None, help="Default: the study's."),
-    objective: list[str] = typer.Option([], help="METRIC or METRIC=WEIGHT; may be repeated. Default: the study's."),
+    objective: list[str] = OBJECTIVE,
+    guard: list[str] = GUARD,
     out: Path | None = typer.Option(None, "--out", "-o", help="Default: FOLDER/recipe.json."),
     as_json: bool = JSON_OPTION,
 ) -> None:
@@ -29,10 +39,8 @@ def make(
 
     Example: mixdesk recipe make my-study
     """
-    terms = tuple(read_pair(text, "weight", 1.0) for text in objective)
-    wanted = mixdesk.Objective(terms=terms) if terms else None
     study = mixdesk.open_study(folder)
-    recipe = mixdesk.make_recipe(study, law=law, strategy=strategy, objective=wanted, out=out)
+    recipe = mixdesk.make_recipe(study, law=law, strategy=strategy, objective=_wanted(study, objective, guard), out=out)
     print_recipe(recipe, as_json=as_json)
     raise typer.Exit(recipe.verdict.exit_code)
 
@@ -80,6 +88,105 @@ def confirm(
     raise typer.Exit(judged.verdict.exit_code)
 
 
+@app.command()
+def move(
+    folder: Path = FOLDER,
+    gain: float = typer.Option(..., help="How much better the objective should be, in its unit."),
+    start: list[str] = typer.Option(
+        ["natural"], "--from", help="natural, uniform, best-seen, or DOMAIN=WEIGHT for each domain of today's mixture."
+    ),
+    law: str | None = LAW,
+    objective: list[str] = OBJECTIVE,
+    guard: list[str] = GUARD,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """The smallest step from today's mixture that gains enough, and how sure that is. Exit code 3: none does.
+
+    Example: mixdesk recipe move my-study --gain 0.02 --from natural
+    """
+    study = mixdesk.open_study(folder)
+    today = start[0] if len(start) == 1 and "=" not in start[0] else dict(read_pair(text, "weight") for text in start)
+    found = mixdesk.smallest_move(study, gain=gain, today=today, law=law, objective=_wanted(study, objective, guard))
+    print_move(found, as_json=as_json)
+
+
+@app.command()
+def pareto(
+    folder: Path = FOLDER,
+    metrics: list[str] = typer.Option([], help="A metric or pattern; may be repeated. Default: the objective's."),
+    law: str | None = LAW,
+    guard: list[str] = GUARD,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Mixtures that no other beats in every metric, and how sure that is.
+
+    Example: mixdesk recipe pareto my-study --metrics bpb/set/code --metrics bpb/set/prose
+    """
+    study = mixdesk.open_study(folder)
+    points = mixdesk.pareto(study, metrics, law=law, objective=_wanted(study, [], guard))
+    if as_json:
+        say_json([to_data(point) for point in points])
+        return
+    say_table(
+        [
+            {
+                **dict(point.values),
+                "unbeaten": point.probability,
+                "best of": ", ".join(point.best_of),
+                "weights": ", ".join(
+                    f"{name} {weight:.2f}"
+                    for name, weight in sorted(point.mixture.as_dict().items(), key=lambda item: -item[1])
+                    if weight >= 0.005
+                ),
+            }
+            for point in points
+        ],
+        title="No other mixture is better in every metric (`unbeaten`: with this probability):",
+    )
+
+
+@app.command()
+def score(
+    path: Path = RECIPE,
+    scores: Path | None = typer.Option(
+        None, help="Table with `plan` (recipe, natural, …) and metrics. Default: fresh trials of the study."
+    ),
+    same_scale: bool = typer.Option(False, "--same-scale", help="The runs have the size that the card speaks of."),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Score the prediction card by what the big run measured; the card itself is never changed.
+
+    Example: mixdesk recipe score my-study --scores big-run.csv
+    """
+    study = mixdesk.open_study(path) if scores is None else None
+    found = mixdesk.score_recipe(
+        mixdesk.read_recipe(path), scores=scores, study=study, is_same_scale=True if same_scale else None
+    )
+    if as_json:
+        say_json(to_data(found))
+        return
+    say(found.headline + "\n")
+    say_table(
+        [
+            {
+                "metric": claim.metric,
+                "against": claim.rival or "(value)",
+                "predicted": claim.predicted,
+                "low": claim.low,
+                "high": claim.high,
+                "measured": claim.measured,
+                "runs": claim.n_runs,
+                "held": claim.held,
+                "sign": {True: "right", False: "wrong", None: None}[claim.sign_is_right],
+                "z": claim.z,
+            }
+            for claim in found.claims
+        ]
+    )
+    for note in found.notes:
+        say(f"Note: {note}")
+
+
 def print_recipe(recipe: Recipe, *, as_json: bool = False) -> None:
     """The verdict first, then the recipe beside its rivals, then what limits it."""
     if as_json:
@@ -117,6 +224,58 @@ def print_recipe(recipe: Recipe, *, as_json: bool = False) -> None:
         ],
         title="\nDifferences in the objective (negative: the recipe is better), 95 % intervals:",
     )
+    print_guards(recipe.guards)
     for name, lines_ in (("Held by", recipe.binding), ("Mind", recipe.warnings)):
         for line in lines_:
             say(f"{name}: {line}")
+
+
+def print_guards(guards: Sequence[GuardCheck]) -> None:
+    """How the guards stand, where there are any."""
+    if guards:
+        say_table(
+            [
+                {"guard": g.guard, "holds with": g.probability, "excess": g.excess, "low": g.low, "high": g.high,
+                 "basis": f"{g.basis} at {g.rung}"}
+                for g in guards
+            ],
+            title="\nGuards (excess: how much worse than allowed; 90 % intervals):",
+        )  # fmt: skip
+
+
+def print_move(move: Move, *, as_json: bool = False) -> None:
+    """The step domain by domain, what it gains and how sure that is."""
+    if as_json:
+        say_json(to_data(move))
+        return
+    sure = "" if move.probability is None else f", better with probability {move.probability:.2f}"
+    asked = "" if move.probability_asked is None else f" and by {move.gain:g} with {move.probability_asked:.2f}"
+    say(
+        f"A step of {move.kl:.4f} nats gains {move.predicted:.4f} (90 % interval {move.low:.4f} to {move.high:.4f})"
+        f"{sure}{asked}. The largest gain predicted is {move.largest:.4f}.\n"
+    )
+    before, after = move.today.as_dict(), move.mixture.as_dict()
+    rows = [
+        {"domain": name, "before": before.get(name, 0.0), "after": weight, "change": weight - before.get(name, 0.0)}
+        for name, weight in after.items()
+    ]
+    say_table(
+        sorted(rows, key=lambda row: -abs(row["change"])),
+        title=f"Objective: {move.objective.title}, by the law {move.law} at {move.rung}.",
+    )
+    print_guards(move.guards)
+    for line in move.binding:
+        say(f"Held by: {line}")
+    if move.doubt:
+        say(f"Mind: {move.doubt}.")
+
+
+def _wanted(study: Study, objective: Sequence[str], guards: Sequence[str]) -> Objective | None:
+    """The objective of the flags: its terms where given, and the guards beside the study's; None: the study's own."""
+    if not objective and not guards:
+        return None
+    wanted = study.config.objective
+    if objective:
+        wanted = replace(wanted, terms=tuple(read_pair(text, "weight", 1.0) for text in objective))
+    metrics = study.view().metrics
+    return replace(wanted, guards=(*wanted.guards, *(mixdesk.Guard.parse(text, metrics) for text in guards)))

@@ -87,22 +87,43 @@ def tell(
 
 
 @app.command("import")
-def import_(
-    mixtures: Path = typer.Option(..., help="CSV: run id and a column per domain, fractions of training tokens."),
-    scores: Path = typer.Option(..., help="CSV: run id and a column per metric."),
+def import_(  # noqa: PLR0913  (its parameters are the command line)
+    mixtures: Path = typer.Option(..., help="CSV or parquet: run id and a column per domain (shares or token counts)."),
+    scores: Path = typer.Option(..., help="CSV or parquet: run id and a column per metric; may be the same file."),
     out: Path = typer.Option(..., "--out", "-o", help="Folder of the new study."),
     id_column: str | None = typer.Option(None, help="Column of the run id. Default: guessed."),
+    n_params: str | None = typer.Option(None, help="Column, or number such as 60M, of parameters. Default: n_params."),
+    n_tokens: str | None = typer.Option(None, help="Column, or number such as 1B, of tokens. Default: n_tokens."),
+    by_position: bool = typer.Option(False, "--by-position", help="Join row by row in place of by id."),
+    domains: list[str] = typer.Option(
+        [], help="Columns of weights: names or 'mix.*', commas between; may be repeated."
+    ),
+    metrics: list[str] = typer.Option(
+        [], help="Columns of scores: names or 'eval/*', commas between; may be repeated."
+    ),
     objective: list[str] = typer.Option([], help="METRIC or METRIC=WEIGHT; may be repeated. Default: mean."),
-    higher: list[str] = typer.Option([], help="A metric that is better higher; may be repeated."),
+    natural: list[str] = typer.Option([], help="DOMAIN=WEIGHT of the natural mixture, any unit; may be repeated."),
+    higher: list[str] = typer.Option([], help="Metrics that are better higher: names or '*acc*'; may be repeated."),
     unit: str = typer.Option("", help="Unit of the scores, for the page."),
 ) -> None:
-    """A study from two CSVs of past runs, joined by run id.
+    """A study from tables of past runs, joined by run id.
 
     Example: mixdesk study import --mixtures runs.csv --scores scores.csv -o my-study
     """
-    terms = dict(read_pair(text, "weight", 1.0) for text in objective)
     study = mixdesk.import_study(
-        mixtures, scores, out, id_column=id_column, objective=terms or None, higher=higher, unit=unit
+        mixtures,
+        scores,
+        out,
+        id_column=id_column,
+        n_params=n_params,
+        n_tokens=n_tokens,
+        by_position=by_position,
+        domains=_split(domains),
+        metrics=_split(metrics),
+        objective=dict(read_pair(text, "weight", 1.0) for text in objective) or None,
+        natural=dict(read_pair(text, "weight") for text in natural),
+        higher=_split(higher),
+        unit=unit,
     )
     for note in study.notes:
         say(f"note: {note}")
@@ -181,6 +202,11 @@ def report(
     Example: mixdesk study report my-study
     """
     say(str(mixdesk.write_desk(mixdesk.open_study(folder), out)))
+
+
+def _split(given: list[str]) -> list[str]:
+    """Names or patterns with commas between as a list."""
+    return [part.strip() for text in given for part in text.split(",") if part.strip()]
 
 
 def _called(trial: Trial) -> str:
