@@ -52,6 +52,8 @@ def test_a_larger_gain_is_farther_and_too_large_a_gain_is_refused_with_the_large
     with pytest.raises(Infeasible, match="no allowed mixture gains 9") as caught:
         smallest_step(view, law, today, 9.0)
     assert f"{first.largest:.4g}" in str(caught.value)
+    most = float(str(caught.value).split("ask for ")[1].split()[0])
+    assert first.largest * 0.99 < most <= first.largest
     with pytest.raises(InputError, match="gain"):
         smallest_step(view, law, today, 0.0)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -10,10 +10,23 @@ from search_worlds import Quadratic, corners, law_of, names, random_law, view_of
 
 from mixdesk.core.errors import InputError
 from mixdesk.core.objective import Guard
-from mixdesk.core.observations import Inputs
+from mixdesk.core.observations import Inputs, Prediction
 from mixdesk.search.pareto import pareto_set
 
 LAW = law_of([[-2.0, 0.0], [0.0, -2.0]])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steps:
+    """Two metrics that jump where a weight passes one of 60 heights, as a bag of trees does."""
+
+    domains: tuple[str, ...]
+
+    def predict(self, inputs: Inputs, draws: int = 0, *, level: float = 0.9, sense: str = "mean") -> Prediction:
+        W_qd, rng = inputs.over(self.domains), np.random.default_rng(1)
+        which, height = rng.integers(len(self.domains), size=60), rng.uniform(0.0, 0.5, 60)
+        mean_qm = (W_qd[:, which] > height) @ rng.standard_normal((60, 2))
+        return Prediction(metrics=("m0", "m1"), mean_qm=mean_qm, low_qm=mean_qm, high_qm=mean_qm)
 
 
 def test_two_domains_that_compete_give_the_whole_line() -> None:
@@ -50,6 +63,14 @@ def test_doubt_lowers_the_probability() -> None:
         chances.append([point.probability for point in points])
     assert all(chance == 1.0 for chance in chances[0])
     assert np.mean(chances[1]) < 0.95
+
+
+def test_the_best_in_each_metric_is_an_end_where_the_law_has_steps() -> None:
+    law = Steps(domains=names(4))
+    points = pareto_set(view_of(4, corners(4), law=random_law(4, 2, 1)), law, ["m*"])
+    for name in ("m0", "m1"):
+        best = min(dict(point.values)[name] for point in points)
+        assert [dict(point.values)[name] for point in points if name in point.best_of] == [best]
 
 
 def test_guards_hold_on_the_front() -> None:

@@ -9,10 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mixdesk import __version__
-from mixdesk.api.laws import Evidence, fit_law, gather_evidence, plug_of, save_fit
+from mixdesk.api.laws import Evidence, gather_evidence, plug_of, save_fit
 from mixdesk.api.studies import make_trainer
-from mixdesk.core import registry
+from mixdesk.core import checks, registry
 from mixdesk.core.errors import InputError, NotEnoughEvidence
 from mixdesk.core.files import read_json, write_json
 from mixdesk.core.mixture import Mixture
@@ -20,11 +22,14 @@ from mixdesk.core.objective import Objective
 from mixdesk.core.plan import Plug
 from mixdesk.core.protocols import Progress
 from mixdesk.core.recipe import NATURAL, RIVALS, CardScore, Move, ParetoPoint, PredictionCard, Recipe
+from mixdesk.core.trial import StudyView
 from mixdesk.recipe import card, compose, confirm, moves
-from mixdesk.recipe.judge import FIRM_PAIRS
+from mixdesk.recipe.judge import FIRM_PAIRS, Ground, weakness
+from mixdesk.recipe.predicted import OBJECTIVE, rung_of
 from mixdesk.search.move import smallest_step
-from mixdesk.search.pareto import pareto_set
-from mixdesk.study import local, sheets
+from mixdesk.search.pareto import pareto_set, wanted
+from mixdesk.study import local, sheets, sizes
+from mixdesk.study.columns import usual_column
 from mixdesk.study.study import Study
 
 
@@ -48,7 +53,7 @@ def make_recipe(
         NotEnoughEvidence: too few finished trials to fit the law at all.
         Infeasible: no mixture satisfies the constraints, or none keeps the guards.
     """
-    found = evidence or gather_evidence(study, law=law, objective=objective)
+    found = evidence or _evidence(study, law, objective or study.config.objective)
     plug = plug_of(strategy, study.config.strategy)
     chooser = registry.make("strategies", plug)
     view = dataclasses.replace(study.view(), objective=found.objective)
@@ -111,6 +116,7 @@ def smallest_move(
     today: Mixture | Mapping[str, float] | str = NATURAL,
     objective: Objective | None = None,
     law: Plug | str | None = None,
+    evidence: Evidence | None = None,
 ) -> Move:
     """The step of least KL divergence from `today` whose predicted objective is better by `gain`, in its unit.
 
@@ -118,39 +124,81 @@ def smallest_move(
 
     Raises:
         InputError: `gain` is not positive, or `today` is not known here.
-        NotEnoughEvidence: too few finished trials to fit the law at all.
+        NotEnoughEvidence: too few finished trials, or a law that does not surely rank unseen mixtures better than
+            chance; says what would settle it.
         Infeasible: no allowed mixture gains so much; says the largest gain there is.
     """
     view = dataclasses.replace(study.view(), objective=objective or study.config.objective)
     given = Mixture.of(today, normalise=True) if isinstance(today, Mapping) else today
     start = moves.today_of(view, given)
-    fit = fit_law(study, law)
-    step = smallest_step(view, fit, start, gain)
+    checks.finite("gain", gain, 0.0, open_low=True)
+    found = evidence or _evidence(study, law, view.objective)
+    _insist(view, found)
+    step = smallest_step(view, found.fit, start, gain)
     return moves.weigh(
         view,
-        fit,
+        found.fit,
         start,
         step.mixture,
         gain=gain,
         largest=step.largest,
-        law=plug_of(law, study.config.law).name,
+        law=found.law.name,
         held=(step.binding, step.kl, step.doubt),
     )
 
 
 def pareto(
-    study: Study, metrics: Sequence[str] = (), *, objective: Objective | None = None, law: Plug | str | None = None
+    study: Study,
+    metrics: Sequence[str] = (),
+    *,
+    objective: Objective | None = None,
+    law: Plug | str | None = None,
+    evidence: Evidence | None = None,
 ) -> tuple[ParetoPoint, ...]:
     """Mixtures that no other beats in every one of `metrics` (names or patterns; default: the objective's), ≤ 30.
 
     Raises:
         InputError: fewer than two metrics, or an unknown one.
-        NotEnoughEvidence: too few finished trials to fit the law at all.
+        NotEnoughEvidence: too few finished trials, or a metric by which the law does not surely rank unseen mixtures
+            better than chance; says what would settle it.
         Infeasible: no mixture satisfies constraints and guards.
     """
     view = dataclasses.replace(study.view(), objective=objective or study.config.objective)
     names = tuple(metrics) or tuple(name for name, weight in view.objective.terms if weight > 0.0)
-    return pareto_set(view, fit_law(study, law), names)
+    used = wanted(view.metrics, names)
+    found = evidence or _evidence(study, law, view.objective)
+    for name in used:
+        _insist(view, found, name)
+    return pareto_set(view, found.fit, used)
+
+
+def _evidence(study: Study, law: Plug | str | None, objective: Objective) -> Evidence:
+    """The evidence for an answer.
+
+    Raises:
+        NotEnoughEvidence: no law can be fitted; says how many mixtures would settle it where that is why.
+    """
+    try:
+        return gather_evidence(study, law=law, objective=objective)
+    except NotEnoughEvidence:
+        view = study.view()
+        if view.n_mixtures(view.fullest) >= len(view.domains) + 2:
+            raise
+        weak = weakness(Ground.of(view, (), view.fullest.label))
+        assert weak is not None
+        raise weak.error() from None
+
+
+def _insist(view: StudyView, found: Evidence, metric: str = OBJECTIVE.name) -> None:
+    """Refuse a law that is not known to rank mixtures by a metric.
+
+    Raises:
+        NotEnoughEvidence: it is not; says what would settle it.
+    """
+    even_qd = np.full((1, len(view.domains)), 1.0 / len(view.domains))
+    weak = weakness(Ground.of(view, found.scores, rung_of(view, found.fit, even_qd).label), metric)
+    if weak is not None:
+        raise weak.error()
 
 
 def score_recipe(
@@ -178,15 +226,26 @@ def score_recipe(
             bound="a recipe made by this version",
             remedy="make it again with `mixdesk recipe make`, before the run",
         )
+    is_refused = recipe.verdict.name == "too weak"
+    told: tuple[str, ...] = ("The evidence was too weak for a recipe when this was predicted.",) if is_refused else ()
     if scores is None:
         if study is None:
             raise InputError(
                 "no results to score the card with", value="none", bound="a table or a study", remedy="give --scores"
             )
         results, rung = card.told(frozen, study.view())
-        return card.score(
-            frozen, results, is_same_scale=rung == frozen.rung if is_same_scale is None else is_same_scale
-        )
+        same = rung == frozen.rung if is_same_scale is None else is_same_scale
+    else:
+        results, same, notes = _tabled(frozen, scores, is_same_scale)
+        told += notes
+    found = card.score(frozen, results, is_same_scale=same)
+    return dataclasses.replace(found, notes=(*told, *found.notes))
+
+
+def _tabled(
+    frozen: PredictionCard, scores: Any, is_same_scale: bool | None
+) -> tuple[dict[str, dict[str, list[float]]], bool, tuple[str, ...]]:
+    """A table of results by plan and metric, whether it is of the card's size, and what to mind."""
     sheet = sheets.read_sheet(Path(scores) if isinstance(scores, str) else scores)
     plan = next((name for name in sheet.columns if name.lower() == "plan"), None)
     if plan is None:
@@ -197,10 +256,17 @@ def score_recipe(
             remedy="add the column",
         )
     plans = sheet.names(plan)
-    columns = {name: sheet.numbers(name, plans) for name in sheet.columns if name != plan and not sheet.is_text(name)}
-    results, told, notes = card.tabled(frozen, plans, columns)
-    same = bool(told) if is_same_scale is None else is_same_scale
-    return dataclasses.replace(card.score(frozen, results, is_same_scale=same), notes=notes)
+    size_columns = {role: usual_column(sheet, role) for role in ("n_params", "n_tokens")}
+    others = [name for name in sheet.columns if name != plan and name not in size_columns.values()]
+    columns = {name: sheet.numbers(name, plans) for name in others if not sheet.is_text(name)}
+    told = {role: sizes.counts(sheet, name, plans) for role, name in size_columns.items()}
+    results, notes = card.tabled(frozen, plans, columns)
+    same = card.is_of_size(frozen, told) if is_same_scale is None else is_same_scale
+    if same is None:
+        notes += (
+            "The size of the runs or of the card is not told, so only signs are scored; --same-scale says it is one.",
+        )
+    return results, bool(same), notes
 
 
 def read_recipe(path: Path | str) -> Recipe:

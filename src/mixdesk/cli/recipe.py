@@ -62,6 +62,8 @@ def check(path: Path = RECIPE) -> None:
     """
     verdict = mixdesk.read_recipe(path).verdict
     say(verdict.headline)
+    if verdict.exit_code:
+        say(f"{verdict.reason}\n{verdict.remedy}")
     raise typer.Exit(verdict.exit_code)
 
 
@@ -100,7 +102,10 @@ def move(
     guard: list[str] = GUARD,
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """The smallest step from today's mixture that gains enough, and how sure that is. Exit code 3: none does.
+    """The smallest step from today's mixture that is predicted to gain enough, and how sure that is.
+
+    It gains less about as often as more: ask for more to be surer. Exit code 3: no step does, or the evidence is too
+    weak.
 
     Example: mixdesk recipe move my-study --gain 0.02 --from natural
     """
@@ -141,7 +146,8 @@ def pareto(
             }
             for point in points
         ],
-        title="No other mixture is better in every metric (`unbeaten`: with this probability):",
+        title=f"By the law {law or study.config.law.name} no other mixture is better in every metric "
+        "(`unbeaten`: with this probability):",
     )
 
 
@@ -158,7 +164,7 @@ def score(
 
     Example: mixdesk recipe score my-study --scores big-run.csv
     """
-    study = mixdesk.open_study(path) if scores is None else None
+    study = mixdesk.open_study(path if path.is_dir() else path.parent) if scores is None else None
     found = mixdesk.score_recipe(
         mixdesk.read_recipe(path), scores=scores, study=study, is_same_scale=True if same_scale else None
     )
@@ -248,11 +254,17 @@ def print_move(move: Move, *, as_json: bool = False) -> None:
     if as_json:
         say_json(to_data(move))
         return
-    sure = "" if move.probability is None else f", better with probability {move.probability:.2f}"
-    asked = "" if move.probability_asked is None else f" and by {move.gain:g} with {move.probability_asked:.2f}"
+    if move.probability is None or move.probability_asked is None:
+        sure = "; the law does not say how surely"
+    else:
+        low, high = (f"{value:.4f}".replace("-", "−") for value in (move.low, move.high))
+        sure = (
+            f" (90 % interval {low} to {high}): a gain with probability {move.probability:.2f}, "
+            f"one of {move.gain:g} or more with {move.probability_asked:.2f}"
+        )
     say(
-        f"A step of {move.kl:.4f} nats gains {move.predicted:.4f} (90 % interval {move.low:.4f} to {move.high:.4f})"
-        f"{sure}{asked}. The largest gain predicted is {move.largest:.4f}.\n"
+        f"A step of {move.kl:.2g} nats is predicted to gain {move.predicted:.4f}{sure}. "
+        f"The largest predicted gain is {move.largest:.4f}.\n"
     )
     before, after = move.today.as_dict(), move.mixture.as_dict()
     rows = [
@@ -278,4 +290,5 @@ def _wanted(study: Study, objective: Sequence[str], guards: Sequence[str]) -> Ob
     if objective:
         wanted = replace(wanted, terms=tuple(read_pair(text, "weight", 1.0) for text in objective))
     metrics = study.view().metrics
-    return replace(wanted, guards=(*wanted.guards, *(mixdesk.Guard.parse(text, metrics) for text in guards)))
+    given = (mixdesk.Guard.parse(text, metrics) for text in guards)
+    return replace(wanted, guards=tuple(dict.fromkeys((*wanted.guards, *given))))

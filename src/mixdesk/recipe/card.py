@@ -21,6 +21,8 @@ from mixdesk.recipe.predicted import LEVEL_OF_VALUES, OBJECTIVE
 
 # How the recipe is called among a card's mixtures, and in a table of results.
 RECIPE = "recipe"
+# Sizes that differ by less are one: the last step of a run is not the same in every log.
+ALIKE = 0.02
 
 
 def freeze(recipe: Recipe, view: StudyView, date: str) -> PredictionCard:
@@ -71,18 +73,23 @@ def told(card: PredictionCard, view: StudyView) -> tuple[dict[str, dict[str, lis
 
 def tabled(
     card: PredictionCard, plans: Sequence[str], columns: Mapping[str, Sequence[float | None]]
-) -> tuple[dict[str, dict[str, list[float]]], bool | None, tuple[str, ...]]:
-    """Results from a table with a row per run: plan → metric → values; whether they are of the card's size (None: the
-    table or the card does not say); and notes on columns that were passed over.
+) -> tuple[dict[str, dict[str, list[float]]], tuple[str, ...]]:
+    """Results from a table with a row per run: plan → metric → values; and notes on columns that were passed over.
 
-    `plans` are recipe (or its plan id), natural, uniform, best seen; `columns` name → cells, with `n_params` and
-    `n_tokens` where the size is told.
+    `plans` are recipe (or its plan id), natural, uniform, best seen; `columns` name → cells.
 
     Raises:
-        InputError: a plan that is not on the card.
+        InputError: a plan that is not on the card, or no metric of it.
     """
     names = {one.name: one.name for one in card.mixtures} | {card.plan: RECIPE}
     metrics = {metric.name for metric in card.metrics}
+    if not metrics & set(columns):
+        raise InputError(
+            "no column is a metric of the card",
+            value=", ".join(columns) or "no column of numbers",
+            bound="one of " + ", ".join(sorted(metrics)),
+            remedy="name the metrics as the card does",
+        )
     found: dict[str, dict[str, list[float]]] = {}
     for i, given in enumerate(plans):
         name = given.lower().replace("_", " ").replace("-", " ")
@@ -98,17 +105,27 @@ def tabled(
             value = columns[column][i]
             if value is not None:
                 of_plan.setdefault(column, []).append(value)
-    sizes = {"n_params": card.scale.n_params, "n_tokens": card.scale.n_tokens}
-    told_sizes = [name for name, size in sizes.items() if name in columns and size is not None]
-    is_same = all(value == sizes[name] for name in told_sizes for value in columns[name]) if told_sizes else None
-    stray = sorted(set(columns) - metrics - set(sizes))
-    return found, is_same, tuple(f"Column `{name}` is no metric of the card and was passed over." for name in stray)
+    stray = sorted(set(columns) - metrics)
+    return found, tuple(f"Column `{name}` is no metric of the card and was passed over." for name in stray)
+
+
+def is_of_size(card: PredictionCard, told: Mapping[str, Sequence[int | None]]) -> bool | None:
+    """Whether all runs have the card's size within 2 %, by `n_params` and `n_tokens`; None: one side does not say."""
+    known = [
+        abs(value / size - 1.0) <= ALIKE
+        for name, size in (("n_params", card.scale.n_params), ("n_tokens", card.scale.n_tokens))
+        for value in told.get(name, ())
+        if size is not None and value is not None
+    ]
+    return all(known) if known else None
 
 
 def score(
     card: PredictionCard, results: Mapping[str, Mapping[str, Sequence[float]]], *, is_same_scale: bool
 ) -> CardScore:
     """A card beside results, plan → metric → the values of its runs; the objective is added where it can be.
+
+    The notes say how each guard fared.
 
     Raises:
         InputError: no result of the recipe, or none that the card speaks of.
@@ -142,13 +159,35 @@ def score(
             )
         )
     if not claims:
-        raise InputError(
-            "no result can be set beside the card",
-            value=", ".join(f"{plan}: {', '.join(found) or 'nothing'}" for plan, found in means.items()) or "no plan",
-            bound="the recipe and a rival, with a metric of: " + ", ".join(m.name for m in card.metrics),
-            remedy="name plans and metrics as the card does",
-        )
-    return CardScore(card=card.id, is_same_scale=is_same_scale, claims=tuple(claims), headline=_headline(claims))
+        wrong, bound, remedy = ("no run of the recipe is among the results", f"a plan `{RECIPE}`", "add its run")
+        if mine:
+            wrong, bound = "there is nothing to set the recipe beside", "a rival with a metric that the recipe has too"
+            remedy = "add a rival's run, or say --same-scale where the runs have the card's size"
+        plans = ", ".join(f"{plan} ({', '.join(found) or 'nothing measured'})" for plan, found in means.items())
+        raise InputError(wrong, value=plans or "no plan", bound=bound, remedy=remedy)
+    return CardScore(
+        card=card.id,
+        is_same_scale=is_same_scale,
+        claims=tuple(claims),
+        headline=_headline(claims),
+        notes=_guards(card, means),
+    )
+
+
+def _guards(card: PredictionCard, means: Mapping[str, Mapping[str, float]]) -> tuple[str, ...]:
+    """A sentence for each guard of the card: kept, broken, or not measured."""
+    said: dict[str, str] = {}
+    for guard in card.objective.guards:
+        for metric in (card.metrics[j] for j in guard.over(card.metrics)):
+            words, mine = guard.words(metric), means.get(RECIPE, {}).get(metric.name)
+            rival = None if guard.than is None else means.get(guard.than, {}).get(metric.name)
+            if mine is None or (guard.than is not None and rival is None):
+                said[words] = f"Guard {words}: not measured."
+                continue
+            excess = metric.sign * mine - guard.limit(metric, rival)
+            how = "kept" if excess <= 0.0 else "broken"
+            said[words] = f"Guard {words}: {how} by {abs(excess):.4f}, means of runs."
+    return tuple(said.values())
 
 
 def _means(card: PredictionCard, measured: Mapping[str, Sequence[float]]) -> dict[str, float]:
@@ -193,7 +232,7 @@ def _headline(claims: Sequence[ScoredClaim]) -> str:
     if held:
         parts.append(f"{sum(held)} of {len(held)} intervals hold what was measured")
     else:
-        parts.append("at another scale no size was claimed")
+        parts.append("sizes are scored at the card's own scale only")
     goal = [c for c in claims if c.metric == OBJECTIVE.name and c.sign_is_right is not None]
     wrong = [c for c in goal if not c.sign_is_right]
     against = " and ".join(str(c.rival) for c in wrong or goal)

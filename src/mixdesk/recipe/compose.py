@@ -91,7 +91,7 @@ def compose(
         expected=predicted.expected(view, fit, found),
         epochs=mixture.epochs(view.corpus, target.scale) if view.corpus is not None else (),
         spread=recommendation.spread,
-        binding=recommendation.binding,
+        binding=tuple(dict.fromkeys(recommendation.binding)),
         region=place,
         leverage=leverage / region.limit if region.limit > 0 else 0.0,
         is_in_hull=is_in_hull(W_qd[0], obs.W_nd),
@@ -144,6 +144,12 @@ def _warnings(view: StudyView, recipe: Recipe) -> tuple[str, ...]:
     if d + 2 <= facts.n_mixtures < FEW_PER_DOMAIN * (d + 1):
         out.append(f"{facts.n_mixtures} mixtures are few for {d} domains; {FEW_PER_DOMAIN * (d + 1)} would be sound.")
     out += guard_warnings(recipe.guards)
+    rung = recipe.expected[0].rung if recipe.expected else ""
+    if rung == view.fullest.label and view.standing != view.fullest:
+        out.append(
+            f"{view.n_mixtures(view.standing)} mixtures were run at `{view.standing.label}` too, which the law "
+            f"`{facts.law}` does not use: a law over scales such as `transfer` would."
+        )
     if not facts.noise:
         out.append("Noise was not measured: no mixture was repeated with the same replicates.")
     if view.stale:

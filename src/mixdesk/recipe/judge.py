@@ -8,8 +8,9 @@ recommended. Best seen is a rival, not a baseline: it is itself found by the stu
 objection, and a law that prefers it to the recipe says no more than what the pull to natural costs: a sentence, not a
 verdict. A guard that may not hold is a sentence too: the search keeps every guard on the law's mean.
 
-A refusal names what would settle it. With rank correlation ρ and its lower bound l at n mixtures, on Fisher's scale the
-interval shrinks as 1 ÷ √(n − 3), so the bound passes 0 at about
+A refusal names what would settle it: how many mixtures, and at which size. With rank correlation ρ and its lower bound
+l over the n mixtures that the law was scored on, on Fisher's scale the interval shrinks as 1 ÷ √(n − 3), so the bound
+passes 0 at about
 
     n' = 3 + (n − 3) ((atanh ρ − atanh l) ÷ atanh ρ)²
 
@@ -20,12 +21,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from mixdesk.core.objective import Comparison, Verdict
+from mixdesk.core.errors import NotEnoughEvidence
+from mixdesk.core.objective import Comparison, LeagueRow, Objective, Verdict
 from mixdesk.core.observations import Noise
 from mixdesk.core.recipe import BEST_SEEN, NATURAL, UNIFORM, GuardCheck, Recipe
-from mixdesk.recipe.predicted import SURE
+from mixdesk.core.trial import StudyView
+from mixdesk.recipe.predicted import OBJECTIVE, SURE
 
 # Fewer pairs than this are called indicative: with 3 the t factor is 4.3 and one odd run decides.
 FIRM_PAIRS = 5
@@ -39,6 +43,52 @@ UNJUDGED = Verdict(
 )
 # Spread over mixtures ÷ noise of a run: below the first the runs hardly differ, above the second noise is no excuse.
 DROWNED, CLEAR = 2.0, 5.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ground:
+    """What a law stands on: `n_mixtures` over `n_domains`, its out-of-fold `scores`, the `noise` of the metrics asked
+    about, and the `rung` of the study's `rungs` (labels, in order) that it speaks of.
+    """
+
+    n_domains: int
+    n_mixtures: int
+    scores: tuple[LeagueRow, ...]
+    noise: tuple[Noise, ...]
+    rungs: tuple[str, ...]
+    rung: str
+
+    @classmethod
+    def of(cls, view: StudyView, scores: Sequence[LeagueRow], rung: str) -> Ground:
+        """The ground of a law that was fitted on a view's trials and speaks of `rung`."""
+        return cls(
+            n_domains=len(view.domains),
+            n_mixtures=view.n_mixtures(view.fullest),
+            scores=tuple(scores),
+            noise=tuple(_of_terms(view.objective, view.noise())),
+            rungs=tuple(one.label for one in view.rungs),
+            rung=rung,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Weakness:
+    """Why evidence shows no law: `wrong` and what was `found`, what was `expected`, and what would settle it."""
+
+    wrong: str
+    found: str
+    expected: str
+    remedy: str
+
+    @property
+    def reason(self) -> str:
+        """The first two as a sentence."""
+        return f"{self.wrong[0].upper()}{self.wrong[1:]}: {self.found}."
+
+    def error(self) -> NotEnoughEvidence:
+        """The same as an error."""
+        remedy = f"{self.remedy[0].lower()}{self.remedy[1:]}".removesuffix(".")
+        return NotEnoughEvidence(self.wrong, value=self.found, bound=self.expected, remedy=remedy)
 
 
 def judge(recipe: Recipe) -> Verdict:
@@ -75,9 +125,11 @@ def judge(recipe: Recipe) -> Verdict:
         return Verdict(
             name="no different",
             state=state,
-            headline=f"No different from {first.rival}. Stay with {first.rival}.",
+            headline=f"No different from {' and '.join(c.rival for c in same)}. Stay with {first.rival}.",
             reason=_sentence(first) + f" The smallest gain that could have been seen is {first.detectable:.4f}.",
-            remedy="More replicates would see a smaller gain." if is_trained else "A confirmation would see more.",
+            remedy="More replicates would see a smaller gain."
+            if is_trained
+            else "A confirmation (fresh runs in pairs) would see a smaller gain.",
             recommended=first.rival,
         )
     reason = " ".join(_sentence(c) for c in baselines) + _beside_best_seen(recipe) + _in_doubt(recipe)
@@ -112,22 +164,48 @@ def guard_warnings(guards: Sequence[GuardCheck]) -> list[str]:
     ]
 
 
+def weakness(ground: Ground, metric: str = OBJECTIVE.name) -> Weakness | None:
+    """Why the evidence shows no law of a metric, or None: too few mixtures, or a rank that may be chance."""
+    d, n = ground.n_domains, ground.n_mixtures
+    if n < d + 2:
+        return Weakness(
+            wrong=f"a law over {d} domains needs at least {d + 2} mixtures",
+            found=f"{n} were run",
+            expected=f"{d + 2} or more",
+            remedy=f"Run {d + 2 - n} more mixtures at least; {FEW_PER_DOMAIN * (d + 1) - n} more would be sound.",
+        )
+    rank = {row.measure: row for row in ground.scores if row.metric == metric}
+    low = rank["spearman:low"].value if "spearman:low" in rank else math.nan
+    if low > 0.0:
+        return None
+    shown, high = (rank[key].value if key in rank else math.nan for key in ("spearman", "spearman:high"))
+    n_scored = rank["spearman"].n if "spearman" in rank else n
+    what = "" if metric == OBJECTIVE.name else f" by `{metric}`"
+    where = "" if n_scored == n else f" on {n_scored} mixtures at `{ground.rung}`"
+    return Weakness(
+        wrong=f"asked about mixtures it had not seen, the law does not surely rank them{what} better than chance",
+        found=f"rank correlation {_signed(shown)}, 95 % interval {_signed(low)} to {_signed(high)}{where}",
+        expected="an interval above 0",
+        remedy=f"{_more_trials(ground, n_scored, shown, low)} {_scale_needed(ground)}",
+    )
+
+
 def _weakness(recipe: Recipe) -> Verdict | None:
     """The verdict "too weak" with its reason and what would settle it, or None."""
-    d, n = len(recipe.mixture.domains), recipe.provenance.n_mixtures
-    rank = {row.measure: row.value for row in recipe.provenance.scores if row.metric == "objective"}
-    low = rank.get("spearman:low", float("nan"))
+    facts = recipe.provenance
     is_trained = any(c.basis == "trained" and c.metric == "objective" for c in recipe.comparisons)
-    if n < d + 2:
-        reason = f"{n} mixtures were run; a law over {d} domains needs at least {d + 2}."
-        remedy = f"Run {d + 2 - n} more mixtures at least; {max(FEW_PER_DOMAIN * (d + 1) - n, 1)} more would be sound."
-    elif not low > 0.0:
-        shown = rank.get("spearman", float("nan"))
-        reason = (
-            f"Asked about mixtures it had not seen, the law ranks them no better than chance: rank correlation "
-            f"{shown:.2f}, 95 % interval from {low:.2f}."
+    found = weakness(
+        Ground(
+            n_domains=len(recipe.mixture.domains),
+            n_mixtures=facts.n_mixtures,
+            scores=facts.scores,
+            noise=tuple(_of_terms(recipe.objective, facts.noise)),
+            rungs=facts.rungs,
+            rung=recipe.expected[0].rung if recipe.expected else next(iter(facts.rungs), ""),
         )
-        remedy = f"{_more_trials(recipe, shown, low)} {_scale_needed(recipe)}"
+    )
+    if found is not None:
+        reason, remedy = found.reason, found.remedy
     elif not any(c.metric == "objective" and c.rival != BEST_SEEN for c in recipe.comparisons):
         reason = "The law gives no intervals, so its differences to natural and uniform cannot be judged."
         remedy = "Use a law that gives draws, or confirm the recipe by training."
@@ -147,27 +225,31 @@ def _weakness(recipe: Recipe) -> Verdict | None:
     )
 
 
-def _more_trials(recipe: Recipe, rank: float, low: float) -> str:
-    """How many mixtures would show the law, if it ranks as well as it seems to."""
-    n, d = recipe.provenance.n_mixtures, len(recipe.mixture.domains)
+def _more_trials(ground: Ground, n: int, rank: float, low: float) -> str:
+    """How many mixtures would show the law, if it ranks as well as it seems to, where `n` were scored."""
     needed = math.inf
-    if rank > 0.0 and low > -1.0:
+    if rank > 0.0 and low > -1.0 and n > 3:
         centre = math.atanh(min(rank, 1.0 - 1e-9))
         needed = math.ceil(3.0 + (n - 3) * ((centre - math.atanh(low)) / centre) ** 2)
-    needed = max(needed, FEW_PER_DOMAIN * (d + 1), n + 1)
+    # A law over scales has the slopes of its domains from the smaller runs.
+    sound = FEW_PER_DOMAIN * (ground.n_domains + 1) if n == ground.n_mixtures else 0
+    needed = max(needed, sound, n + 1)
+    where = f"at `{ground.rung}`" if len(ground.rungs) > 1 else "at this size"
     if needed > FAR * n:
-        return f"More than {FAR * n} mixtures would be needed at this size."
-    return f"If it ranks as well as it seems to, {needed:.0f} mixtures would show it: run {needed - n:.0f} more."
+        return f"More than {FAR * n} mixtures would be needed {where}."
+    return (
+        f"If it ranks as well as it seems to, {needed:.0f} mixtures {where} would show it: run {needed - n:.0f} more."
+    )
 
 
-def _scale_needed(recipe: Recipe) -> str:
+def _scale_needed(ground: Ground) -> str:
     """What the noise says: longer runs, repeats, a larger rung, or another law."""
-    larger = _next_rung(recipe)
-    at_larger = f"ask trials at `{larger}`" if larger is not None else "train the proxies longer or larger"
-    noise = _noise_of_terms(recipe)
-    if not noise:
+    place = ground.rungs.index(ground.rung) + 1 if ground.rung in ground.rungs else len(ground.rungs)
+    larger = f"ask trials at `{ground.rungs[place]}`" if place < len(ground.rungs) else ""
+    at_larger = larger or "train the proxies longer or larger"
+    if not ground.noise:
         return f"Repeat some mixtures, so that the noise is known; or {at_larger}."
-    ratio = sum(min(one.ratio, FAR * CLEAR) for one in noise) / len(noise)
+    ratio = sum(min(one.ratio, FAR * CLEAR) for one in ground.noise) / len(ground.noise)
     if ratio < DROWNED:
         return f"The mixtures differ {ratio:.1f} times as much as repeats of one: {at_larger}, or repeat each mixture."
     if ratio >= CLEAR:
@@ -178,18 +260,14 @@ def _scale_needed(recipe: Recipe) -> str:
     return f"The mixtures differ {ratio:.1f} times as much as repeats of one: to see more per run, {at_larger}."
 
 
-def _noise_of_terms(recipe: Recipe) -> list[Noise]:
-    """Measured noise of the metrics that the objective is made of."""
-    used = [name for name, weight in recipe.objective.terms if weight > 0.0]
-    return [one for one in recipe.provenance.noise if any(fnmatchcase(one.metric, name) for name in used)]
+def _of_terms(objective: Objective, noise: Sequence[Noise]) -> list[Noise]:
+    """Measured noise of the metrics that an objective is made of."""
+    used = [name for name, weight in objective.terms if weight > 0.0]
+    return [one for one in noise if any(fnmatchcase(one.metric, name) or one.metric == name for name in used)]
 
 
-def _next_rung(recipe: Recipe) -> str | None:
-    """The rung above the one that the expected values stand at."""
-    rungs = recipe.provenance.rungs
-    here = recipe.expected[0].rung if recipe.expected else rungs[0] if rungs else ""
-    place = rungs.index(here) + 1 if here in rungs else len(rungs)
-    return rungs[place] if place < len(rungs) else None
+def _signed(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
 
 
 def _beside_best_seen(recipe: Recipe) -> str:

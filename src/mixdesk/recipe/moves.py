@@ -17,6 +17,7 @@ from mixdesk.core.mixture import Mixture
 from mixdesk.core.objective import NATURAL
 from mixdesk.core.protocols import LawFit
 from mixdesk.core.recipe import Move
+from mixdesk.core.region import Region
 from mixdesk.core.trial import StudyView
 from mixdesk.recipe.compose import find_rivals
 from mixdesk.recipe.predicted import LEVEL_OF_VALUES, N_DRAWS, guard_checks, sides
@@ -32,7 +33,7 @@ def today_of(view: StudyView, today: Mixture | str) -> Mixture:
     if isinstance(today, Mixture):
         return today
     rivals = {rival.name: rival.mixture for rival in find_rivals(view)}
-    name = today.replace("-", " ").replace("_", " ")
+    name = today.lower().replace("-", " ").replace("_", " ")
     if name not in rivals:
         raise InputError(
             f"there is no mixture `{today}` to start from",
@@ -74,6 +75,10 @@ def weigh(
         low, high = np.quantile(gain_k, [tail, 1.0 - tail]).tolist()
         probability, asked = float((gain_k >= 0.0).mean()), float((gain_k >= gain).mean())
     binding, kl, doubt = held
+    region = Region.of(view.observations(view.fullest.label).W_nd)
+    if float(region.leverage(W_qd[1:2])[0]) > region.limit * (1.0 + 1e-6):
+        far = "today's mixture lies outside the region of the runs, where the law was never tested"
+        doubt = f"{far}; {doubt}" if doubt else far
     return Move(
         objective=view.objective,
         today=today,
@@ -89,6 +94,6 @@ def weigh(
         law=law,
         rung=found.rung.label,
         guards=guard_checks(view.objective, found, rivals),
-        binding=tuple(binding),
+        binding=tuple(dict.fromkeys(binding)),
         doubt=doubt,
     )

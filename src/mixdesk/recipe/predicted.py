@@ -150,10 +150,13 @@ def guard_checks(objective: Objective, found: Sides, rivals: Sequence[Rival]) ->
     if found.draws_kqc is None:
         return ()
     row_of = {rival.name: q for q, rival in enumerate(rivals, start=1)}
-    out = []
+    out: dict[str, GuardCheck] = {}
     for guard in objective.guards:
         for j in guard.over(found.columns[1:]):
             metric, c = found.columns[j + 1], j + 1
+            words = guard.words(metric)
+            if words in out:  # said twice
+                continue
             if guard.than is None:
                 limit = guard.limit(metric)
                 excess_k = metric.sign * found.draws_kqc[:, 0, c] - limit
@@ -164,20 +167,18 @@ def guard_checks(objective: Objective, found: Sides, rivals: Sequence[Rival]) ->
                 excess = metric.sign * float(found.mean_qc[0, c] - found.mean_qc[q, c]) - guard.slack
             tail = (1.0 - LEVEL_OF_VALUES) / 2.0
             low, high, needed = np.quantile(excess_k, [tail, 1.0 - tail, SURE]).tolist()
-            out.append(
-                GuardCheck(
-                    guard=guard.words(metric),
-                    metric=metric.name,
-                    excess=excess,
-                    low=low,
-                    high=high,
-                    probability=float((excess_k <= 0.0).mean()),
-                    missing=max(needed, 0.0),
-                    basis="predicted",
-                    rung=found.rung.label,
-                )
+            out[words] = GuardCheck(
+                guard=words,
+                metric=metric.name,
+                excess=excess,
+                low=low,
+                high=high,
+                probability=float((excess_k <= 0.0).mean()),
+                missing=max(needed, 0.0),
+                basis="predicted",
+                rung=found.rung.label,
             )
-    return tuple(out)
+    return tuple(out.values())
 
 
 def word(low: float, high: float, metric: Metric) -> str:

@@ -81,7 +81,7 @@ def smallest_step(view: StudyView, law: LawFit | None, today: Mixture, gain: flo
             f"no allowed mixture gains {gain:g}",
             value=f"a largest predicted gain of {largest:.4g}",
             bound=f"≥ {gain:g}",
-            remedy=f"ask for less than {largest:.3g}, or loosen guards and constraints"
+            remedy=f"ask for {rounded_down(largest)} at most, or loosen guards and constraints"
             if largest > 0.0
             else "stay with today's mixture",
         )
@@ -102,6 +102,12 @@ def smallest_step(view: StudyView, law: LawFit | None, today: Mixture, gain: flo
         binding=terrain.binding(found),
         doubt=doubt,
     )
+
+
+def rounded_down(value: float) -> str:
+    """`value` > 0 in three digits, rounded down: a gain that is asked to the letter must be there."""
+    unit = 10.0 ** (np.floor(np.log10(value)) - 2)
+    return f"{np.floor(value / unit) * unit:.3g}"
 
 
 def _pool(free: Problem, terrain: Terrain, today_d: Floats, towards: Floats, most: float) -> Floats:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mixdesk.core.errors import InputError
 from mixdesk.core.objective import Objective, matching
-from mixdesk.core.observations import Floats
+from mixdesk.core.observations import Floats, Metric
 from mixdesk.core.protocols import LawFit
 from mixdesk.core.recipe import ParetoPoint
 from mixdesk.core.trial import StudyView
@@ -44,11 +44,8 @@ def pareto_set(view: StudyView, law: LawFit | None, metrics: Sequence[str]) -> t
         Infeasible: no mixture satisfies constraints and guards.
     """
     terrain = Terrain.of(view, law)
-    used = list(dict.fromkeys(j for name in metrics for j in matching(name, terrain.metrics, "the Pareto set")))
-    if len(used) < 2:
-        raise InputError(
-            "a Pareto set needs two metrics", value=", ".join(metrics) or "none", bound="≥ 2", remedy="name another"
-        )
+    names = [metric.name for metric in terrain.metrics]
+    used = [names.index(name) for name in wanted(terrain.metrics, metrics)]
     rng = np.random.default_rng(view.seed)
     simulated = simulate(terrain, N_SIMULATED, N_SIMULATED, rng)
     sign_m = np.array([terrain.metrics[j].sign for j in used])
@@ -70,20 +67,35 @@ def pareto_set(view: StudyView, law: LawFit | None, metrics: Sequence[str]) -> t
     front = rows[_is_free(cost(rows))]
     front = front[np.argsort(cost(front)[:, 0], kind="stable")]
     between = [front[:-1] + t * (front[1:] - front[:-1]) for t in np.linspace(0, 1, N_BETWEEN + 2)[1:-1]]
-    rows = np.vstack([*optima[: len(used)], front, *between])
+    rows = np.vstack([front, *between])
     rows = rows[terrain.keeps(terrain.means(rows))] if terrain.limits else rows
-    # The optimum of a metric may tie with another mixture; it stays, as the end of the front.
-    ends = np.arange(len(rows)) < len(used)
-    rows = rows[ends | _is_free(cost(rows))]
-    rows = rows[_spread_out(cost(rows), len(used))]
-    order = np.argsort(cost(rows)[:, 0], kind="stable")
-    best_of = {int(np.flatnonzero(order == i)[0]): terrain.metrics[j].name for i, j in enumerate(used)}
-    rows = rows[order]
+    rows = rows[_is_free(cost(rows))]
+    # The best in each metric, the ends of the front, stay; the solver may have missed what a simulated mixture has.
+    cost_qm = cost(rows)
+    ends = [int(np.lexsort((cost_qm.sum(axis=1), column))[0]) for column in cost_qm.T]
+    chosen = _spread_out(cost_qm, list(dict.fromkeys(ends)))
+    chosen.sort(key=lambda q: float(cost_qm[q, 0]))
+    best_of = [tuple(terrain.metrics[j].name for j, end in zip(used, ends, strict=True) if end == q) for q in chosen]
+    rows = rows[chosen]
     return _points(terrain, rows, used, sign_m, best_of)
 
 
+def wanted(metrics: Sequence[Metric], patterns: Sequence[str]) -> tuple[str, ...]:
+    """Names of the metrics that names or patterns mean.
+
+    Raises:
+        InputError: fewer than two, or an unknown one.
+    """
+    names = tuple(dict.fromkeys(metrics[j].name for one in patterns for j in matching(one, metrics, "the Pareto set")))
+    if len(names) < 2:
+        raise InputError(
+            "a Pareto set needs two metrics", value=", ".join(names) or "none", bound="≥ 2", remedy="name another"
+        )
+    return names
+
+
 def _points(
-    terrain: Terrain, rows: Floats, used: Sequence[int], sign_m: Floats, best_of: dict[int, str]
+    terrain: Terrain, rows: Floats, used: Sequence[int], sign_m: Floats, best_of: Sequence[tuple[str, ...]]
 ) -> tuple[ParetoPoint, ...]:
     said = terrain.law.predict(terrain.inputs(rows), N_DRAWS)
     chance_q = None
@@ -94,7 +106,7 @@ def _points(
             mixture=terrain.space.mixture(row),
             values=tuple((terrain.metrics[j].name, float(said.mean_qm[q, j])) for j in used),
             probability=None if chance_q is None else float(chance_q[q]),
-            best_of=(best_of[q],) if q in best_of else (),
+            best_of=best_of[q],
         )
         for q, row in enumerate(rows)
     )
@@ -119,9 +131,9 @@ def _is_free(cost_qm: Floats) -> NDArray[np.bool_]:
     return free
 
 
-def _spread_out(cost_qm: Floats, n_first: int) -> list[int]:
+def _spread_out(cost_qm: Floats, first: Sequence[int]) -> list[int]:
     """Rows of at most 30: the first ones, then each the farthest from those chosen, until all are there."""
-    chosen = list(range(n_first))
+    chosen = list(first)
     distance = np.min([np.linalg.norm(cost_qm - cost_qm[i], axis=1) for i in chosen], axis=0)
     while len(chosen) < N_POINTS and distance.max() > 1e-6:
         chosen.append(int(distance.argmax()))
