@@ -12,6 +12,7 @@ from scipy.stats import ttest_rel
 from mixdesk.core.errors import InputError, NotEnoughEvidence
 from mixdesk.core.mixture import Mixture
 from mixdesk.core.objective import Comparison, LeagueRow, Objective
+from mixdesk.core.plan import Proposal
 from mixdesk.core.recipe import BEST_SEEN, NATURAL, UNIFORM, Recipe
 from mixdesk.core.scale import Scale
 from mixdesk.core.space import Space
@@ -239,6 +240,18 @@ def test_warnings_name_what_limits_the_recipe(view: StudyView) -> None:
     found = " ".join(made(alone).warnings)
     assert "Noise was not measured" in found
     assert "natural mixture is unknown" in found
+
+
+def test_runs_at_the_target_that_the_law_does_not_use_are_a_warning(view: StudyView) -> None:
+    world = loglinear(4, 2, seed=1, noise=0.05)
+    few = [Proposal(mixture=trial.spec.mixture, rung="target", replicate=0) for trial in view.trials[::6]]
+    more = answered(view, world, few)
+    n = more.n_mixtures(more.rungs[-1])
+    assert n >= 4
+    said = [line for line in made(more).warnings if "`target`" in line]
+    assert len(said) == 1
+    assert said[0].startswith(f"{n} mixtures were run at `target` too, which the law")
+    assert not any("`target`" in line for line in made(view).warnings)
 
 
 def test_an_objective_nobody_measured_is_a_typed_error(view: StudyView) -> None:

@@ -1,0 +1,136 @@
+"""What `mixdesk recipe` prints: guards with their probability, moves, Pareto sets, refusals, scores of cards."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import mixdesk as mx
+from mixdesk.cli.main import app
+from mixdesk.core.mixture import Mixture
+from mixdesk.testing.worlds import World, loglinear, power, pure_noise, swarm
+
+LAW = ("--law", "exponential")
+
+
+def imported(path: Path, world: World, n: int = 36) -> Path:
+    W_nd = swarm(world, n)
+    lines = [[",".join(["run", *world.domains])], [",".join(["run", *(metric.name for metric in world.metrics)])]]
+    for i, w_d in enumerate(W_nd):
+        measured = world.measure(Mixture.of(dict(zip(world.domains, w_d.tolist(), strict=True)), normalise=True))
+        for table, cells in zip(lines, (w_d.tolist(), measured.values()), strict=True):
+            table.append(",".join([f"r{i}", *map(str, cells)]))
+    for name, table in zip(("m.csv", "s.csv"), lines, strict=True):
+        (path / name).write_text("\n".join(table) + "\n")
+    natural = dict(zip(world.domains, world.natural_d.tolist(), strict=True))
+    mx.import_study(path / "m.csv", path / "s.csv", path / "study", natural=natural, n_params=1_000_000)
+    return path / "study"
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return loglinear(4, 2, seed=1, noise=0.05)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, world: World) -> Path:
+    return imported(tmp_path_factory.mktemp("clear"), world)
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return imported(tmp_path_factory.mktemp("noise"), pure_noise(4, 2, seed=1))
+
+
+def run(*words: object, code: int = 0) -> str:
+    done = CliRunner().invoke(app, ["recipe", *map(str, words)])
+    found = done.exit_code if done.exception is None or isinstance(done.exception, SystemExit) else done.exception
+    assert getattr(found, "exit_code", found) == code, done.output
+    return done.output if isinstance(found, int) else str(found)
+
+
+def test_a_guard_prints_how_surely_it_holds_once(folder: Path, world: World) -> None:
+    guard = f"{world.metrics[0].name}<=natural+0.01"
+    out = run("make", folder, *LAW, "--guard", guard, "--guard", guard, "--guard", guard.replace("d00", "d0[01]"))
+    table = [line for line in out.splitlines() if line.startswith(f"  {world.metrics[0].name} ≤ natural + 0.01")]
+    assert len(table) == 1
+    assert 0.0 <= float(table[0].split()[5]) <= 1.0
+    assert out.count(f"Held by: {world.metrics[0].name}") <= 1
+
+
+def test_no_law_is_refused_with_what_would_settle_it(noise: Path) -> None:
+    out = run("make", noise, *LAW, code=3)
+    assert out.startswith("No recipe yet. The evidence is too weak.\nAsked about mixtures it had not seen, the law")
+    checked = run("check", noise, code=3).splitlines()
+    assert checked == out.splitlines()[:3]
+    assert "mixtures" in checked[2]
+    for words in (("move", noise, "--gain", "0.001"), ("pareto", noise)):
+        assert "does not surely rank them" in run(*words, *LAW, code=3)
+
+
+def test_too_few_mixtures_say_how_many_more(tmp_path: Path) -> None:
+    few = imported(tmp_path, power(5, 2, seed=1), n=5)
+    assert "run 2 more mixtures at least; 13 more would be sound" in run("make", few, code=3)
+
+
+def test_a_move_says_what_it_gains_and_how_surely(folder: Path) -> None:
+    out = run("move", folder, *LAW, "--gain", "0.01", "--from", "Natural")
+    assert " is predicted to gain 0.0100 (90 % interval " in out.splitlines()[0]
+    assert ", one of 0.01 or more with 0." in out.splitlines()[0]
+    assert "best seen, natural, uniform" in run("move", folder, *LAW, "--gain", "0.01", "--from", "nowhere", code=1)
+    refused = run("move", folder, *LAW, "--gain", "9", code=3)
+    most = refused.split("ask for ")[1].split()[0]
+    assert json.loads(run("move", folder, *LAW, "--gain", most, "--json"))["gain"] == float(most)
+
+
+def test_a_move_from_outside_the_runs_says_so(folder: Path) -> None:
+    corner = [word for name in ("d00", "d01", "d02", "d03") for word in ("--from", f"{name}={float(name == 'd03')}")]
+    assert "today's mixture lies outside the region of the runs" in run("move", folder, *LAW, "--gain", "0.01", *corner)
+
+
+def test_a_pareto_set_names_its_law_and_its_ends(folder: Path) -> None:
+    lines = run("pareto", folder, *LAW).splitlines()
+    assert lines[0].startswith("By the law exponential no other mixture is better in every metric")
+    points = json.loads(run("pareto", folder, *LAW, "--json"))
+    for name in points[0]["values"]:
+        best = min(points, key=lambda point: point["values"][name])
+        assert name in best["best_of"]
+
+
+def test_a_score_reads_sizes_and_says_what_it_cannot_score(folder: Path, world: World, tmp_path: Path) -> None:
+    run("make", folder, *LAW)
+    found = mx.read_recipe(folder)
+    assert found.card is not None
+    names = [metric.name for metric in world.metrics]
+    rows = [
+        ",".join([one.name, *(str(world.measure(one.mixture, 5000)[name]) for name in names)])
+        for one in found.card.mixtures
+    ]
+
+    def table(head: str = "", cell: str = "") -> Path:
+        (tmp_path / "big.csv").write_text("\n".join([f"plan,{','.join(names)}{head}", *(row + cell for row in rows)]))
+        return tmp_path / "big.csv"
+
+    unknown = run("score", folder, "--scores", table())
+    assert "The size of the runs or of the card is not told" in unknown
+    assert "(value)" not in unknown
+    assert "(value)" in run("score", folder, "--scores", table(",n_params", ",1M"))
+    assert "(value)" in run("score", folder, "--scores", table(), "--same-scale")
+    other = run("score", folder, "--scores", table(",n_params", ",60M"))
+    assert "sizes are scored at the card's own scale only" in other
+    assert "Note:" not in other
+    assert "no fresh run of the recipe" in run("score", folder / "recipe.json", code=3)
+
+
+def test_a_card_of_a_refused_recipe_says_so(noise: Path, tmp_path: Path) -> None:
+    run("make", noise, *LAW, code=3)
+    found = mx.read_recipe(noise)
+    assert found.card is not None
+    names = [metric.name for metric in found.card.metrics]
+    (tmp_path / "big.csv").write_text("\n".join([",".join(["plan", *names]), "recipe,1,1", "natural,1,1"]))
+    assert "The evidence was too weak for a recipe" in run("score", noise, "--scores", tmp_path / "big.csv")
+    assert np.isfinite(found.leverage)
