@@ -10,7 +10,8 @@ import pytest
 from desk_worlds import HOSTILE, LONG, VARIANTS
 
 from mixdesk.core.mixture import Mixture
-from mixdesk.report import panels, words
+from mixdesk.core.recipe import GuardCheck
+from mixdesk.report import decide, panels, words
 from mixdesk.report.desk import render
 
 
@@ -200,3 +201,19 @@ def test_numbers_as_they_are_printed() -> None:
     assert words.power(9.99e18) == "1.0\u00a0×\u00a010¹⁹"
     assert [words.amount(n) for n in (12e9, 764e6, 999_999, 500)] == ["12.0\u00a0B", "764\u00a0M", "1.00\u00a0M", "500"]
     assert words.middle("a" * 80, 21) == "a" * 10 + "…" + "a" * 10
+
+
+@pytest.mark.parametrize(("probability", "mark"), [(0.95, "good"), (0.51, "warn"), (0.49, "warn"), (0.04, "bad")])
+def test_a_guard_that_the_search_touches_is_in_doubt_and_not_broken(probability: float, mark: str) -> None:
+    check = GuardCheck(
+        guard="a ≤ natural",
+        metric="a",
+        excess=0.0,
+        low=-0.1,
+        high=0.1,
+        probability=probability,
+        missing=0.1,
+        basis="predicted",
+        rung="proxy",
+    )
+    assert decide.guard_mark(check) == mark

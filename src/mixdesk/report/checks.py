@@ -161,7 +161,7 @@ def _limits(view: StudyView, recipe: Recipe) -> Check:
 def _scale(view: StudyView, recipe: Recipe) -> Check:
     href = "#curves"
     trained = figures.paired(view, recipe)
-    rung = figures.rung_of(view, trained[0].trained.rung if trained else view.rungs[0].label)
+    rung = figures.rung_of(view, trained[0].trained.rung if trained else figures.law_rung(view, recipe).label)
     measured, plan = rung.scale if rung is not None else Scale(), recipe.plan.scale
     if measured == Scale() or plan == Scale():
         detail = "the sizes of the runs are not known, so nothing is said about a larger one"

@@ -88,8 +88,10 @@ def guards(recipe: Recipe) -> str:
 
 
 def guard_mark(one: GuardCheck) -> str:
-    """The mark of a guard: kept, in doubt, or broken."""
-    return "good" if one.probability >= figures.SURE else "warn" if one.probability >= 0.5 else "bad"
+    """The mark of a guard: kept, in doubt, or broken. One that the search touches is in doubt, half to half."""
+    if one.probability >= figures.SURE:
+        return "good"
+    return "bad" if one.probability <= 1.0 - figures.SURE else "warn"
 
 
 def gain(view: StudyView, recipe: Recipe) -> str:

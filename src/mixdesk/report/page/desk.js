@@ -248,7 +248,9 @@ window.mixdesk = (() => {
       const m = DESK.metrics.findIndex(one => one.name === g.metric), { sign } = DESK.metrics[m], rival = g.than && guards.get(g.than);
       const over = (v, base) => sign * (v - (base || 0)) - g.limit, excess = over(now.rows[m], rival && rival.mean[m]);
       const draws = now.draws.map((row, k) => over(row[m], rival && rival.draws[k][m]));
-      return { words: g.words, excess, high: draws.length ? interval(draws, excess)[1] : excess };
+      // Between kept and broken by rounding of the search: a thousandth of the doubt.
+      const [low, high] = draws.length ? interval(draws, excess) : [excess, excess];
+      return { words: g.words, excess, high, room: (high - low) / 1000 };
     }).filter(g => g.excess > 0 || g.high > 0).sort((a, b) => b.excess - a.excess);
   }
   function notes() {
@@ -259,7 +261,7 @@ window.mixdesk = (() => {
         : !isBetween(W, tried) ? note("warn", x <= inner ? "Near the trials, not between them." : "At the edge of the trials.", far + " Outside their hull the law extrapolates.")
         : x <= inner ? note("good", "Between the trials.", far) : note("warn", "At the edge of the trials.", far + " Few trials lie here."));
     }
-    for (const g of guarded.slice(0, 3)) out.push(g.excess > 0 ? note("bad", "Guard broken:", [bdi(g.words, 40), ` by ${value(g.excess)}`]) : note("warn", "Guard in doubt:", [bdi(g.words, 40), `, kept by ${value(-g.excess)}`]));
+    for (const g of guarded.slice(0, 3)) out.push(g.excess > g.room ? note("bad", "Guard broken:", [bdi(g.words, 40), ` by ${value(g.excess)}`]) : note("warn", "Guard in doubt:", [bdi(g.words, 40), g.excess > -g.room ? ", just at its limit" : `, kept by ${value(-g.excess)}`]));
     if (guarded.length > 3) out.push(note("warn", `${guarded.length - 3} more guards`, "are broken or in doubt."));
     if (DESK.guards.length && !guarded.length) out.push(note("good", DESK.guards.length > 1 ? `All ${DESK.guards.length} guards kept.` : "The guard is kept.", "By mean and interval of the law."));
     const hot = faders.filter(f => f.ep.classList.contains("hot"));
