@@ -115,8 +115,7 @@ def test_what_is_mended_or_left_out_is_said(tmp_path: Path) -> None:
     study = from_texts(tmp_path, mixtures, scores)
     assert study.notes[:-1] == (
         "`mixtures.csv`: ignored (no domain): owner.",
-        "`mixtures.csv`: 1 of 4 rows sum to 0.999 to 0.999, not to one, "
-        "and were divided by their sum (rounded weights).",
+        "`mixtures.csv`: 1 of 4 rows sum to 0.999, not to one, and were divided by their sum (rounded weights).",
         "`scores.csv`: ignored (no numbers, or bookkeeping): remark, later.",
         "`scores.csv`: left out 2 runs without any score: e, q.",
         "Left out 1 run of `mixtures.csv` not in `scores.csv`: x.",
@@ -219,11 +218,25 @@ BAD = {
     ),
     "no number": (MIXTURES, "run,loss,acc\na,,nan\nb,nan,\nc,,\n", "scores.csv`: no cell holds a number.*in loss, acc"),
     "no shared column": (MIXTURES, SCORES.replace("run", "number"), "no column of run ids is shared"),
-    "id by case": (MIXTURES, SCORES.replace("run", "Run"), "no column of run ids is shared.*found `run` and `Run`"),
+    "id by case": (
+        MIXTURES,
+        SCORES.replace("run", "Run"),
+        "no column of run ids is shared.*found `run` and `Run`.*give it one name in both tables",
+    ),
+    "per cent signs": (
+        MIXTURES.replace("0.25,0.75", "25%,75%").replace("1,0", "100%,0%").replace("0.5,0.5", "50%,50%"),
+        SCORES,
+        "no column of weights: found run, code, prose; in the first row a, 25%, 75%",
+    ),
+    "ids of floats": (
+        "run,code,prose\n0,.5,.5\n1,1,0\n",
+        "run,loss\n0.0,1\n1.0,2\n",
+        "no run of .* write the ids alike .`0` and `0.0` differ only in how they are written",
+    ),
     "column twice": (MIXTURES.replace("prose", "code"), SCORES, "has column `code` twice"),
     "nameless column": (MIXTURES.replace("prose", ""), SCORES, "no usable name"),
     "ragged": (MIXTURES.replace("b,1,0", "b,1"), SCORES, "line 3: the row does not fit"),
-    "header only": (MIXTURES, "run,loss\n", "has no rows"),
+    "header only": (MIXTURES, "run,loss\n", "has no rows: found 1 line with content"),
     "empty": ("", SCORES, "has no rows"),
     "binary": (b"\x89PNG\r\n\x1a\n\xff", SCORES, "not UTF-8"),
     "zeros": (MIXTURES, "run,loss\n\x00\x00,\x00", "has no usable name"),
@@ -444,6 +457,9 @@ def test_position_joins_only_when_asked_and_with_a_warning(tmp_path: Path) -> No
     assert "`name` of both tables does not agree" in study.notes[1]
     with pytest.raises(InputError, match="cannot be joined by position: found 2 and 3 rows"):
         import_study(*write(tmp_path, mixtures, scores + "z,3\n"), tmp_path / "b", columns=Columns(by_position=True))
+    pair = write(tmp_path, "code,prose\n.25,.75\n1,0\n", "loss\n1\n2\n")
+    alone = import_study(*pair, tmp_path / "c", columns=Columns(by_position=True))
+    assert by_run(alone)["2"] == ({"code": 1.0, "prose": 0.0}, {"loss": 2.0}, 0)
 
 
 WANDB = """Name,State,Created,Runtime,ID,lr,mix.web,mix.code,train/loss,eval/web_loss,eval/code_loss,eval/runtime,_step
@@ -497,12 +513,37 @@ def test_a_run_table_of_mlflow_holds_both(tmp_path: Path) -> None:
     assert "metrics.acc looks better when higher" in "\n".join(study.notes)
 
 
+def test_sizes_of_mlflow_are_read_from_its_settings_and_scores(tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_text(
+        "run_id,status,metrics.loss,metrics.n_tokens,params.n_params,params.w.web,params.w.code\n"
+        "f0,FINISHED,3.5,1e9,1M,.5,.5\nf1,FINISHED,3.25,2.5e10,60M,1,0\n"
+    )
+    study = import_study(tmp_path / "runs.csv", tmp_path / "runs.csv", tmp_path / "study")
+    assert [(r.scale.n_params, r.scale.n_tokens) for r in study.view().rungs] == [
+        (10**6, 10**9),
+        (6 * 10**7, 25 * 10**9),
+    ]
+    assert [metric.name for metric in study.view().metrics] == ["metrics.loss"]
+
+
+def test_one_table_without_weights_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_text("Name,State,mix.web,mix.code,eval/loss\na,finished,.5,.4,2\nb,finished,1,0,3\n")
+    with pytest.raises(InputError, match=r"no columns look like the weights .*mix.web, mix.code, eval/loss.*--domains"):
+        import_study(tmp_path / "runs.csv", tmp_path / "runs.csv", tmp_path / "study")
+
+
 def test_olmix_tables_share_several_columns_of_names(tmp_path: Path) -> None:
     mixtures = "run,name,index,dclm,wiki\nr2,two,1,0.45,0.55\nr1,one,0,1,0\n"
     scores = "run,name,index,arc_bpb\nr1,one,0,1.25\nr2,two,1,1.5\n"
     study = from_texts(tmp_path, mixtures, scores)
     assert by_run(study)["r2"] == ({"dclm": 0.45, "wiki": 0.55}, {"arc_bpb": 1.5}, 0)
     assert study.notes[0] == "Recognised by the columns: olmix's tables."
+    # As pandas writes them with its index, which has no name.
+    numbered = [
+        "\n".join(f"{i - 1 if i else ''},{line}" for i, line in enumerate(t.splitlines())) for t in (mixtures, scores)
+    ]
+    again = import_study(*write(tmp_path, *numbered), tmp_path / "again")
+    assert by_run(again) == by_run(study)
 
 
 def test_higher_takes_patterns_and_a_likely_slip_is_noted(tmp_path: Path) -> None:
@@ -530,7 +571,9 @@ def test_dataframes_mappings_and_parquet_are_the_same_study(tmp_path: Path) -> N
         assert by_run(other) == by_run(study)
         assert other.notes == study.notes
     (tmp_path / "bad.parquet").write_text("no parquet")
+    (tmp_path / "folder.parquet").mkdir()
     for table, words in (
+        (tmp_path / "folder.parquet", "folder.parquet` could not be read: found Is a directory"),
         (tmp_path / "bad.parquet", "bad.parquet` could not be read"),
         (tmp_path / "absent.parquet", "no such file"),
         (7, "mixtures cannot be read as a table: found int"),

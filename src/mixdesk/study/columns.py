@@ -26,6 +26,8 @@ ID_NAMES = ("run", "run_id", "id", "trial", "index", "name", "unnamed: 0")
 REPLICATE = "replicate"
 # Columns with the size of a run, by their usual names.
 SIZE_NAMES = {"n_params": ("n_params", "num_params", "params"), "n_tokens": ("n_tokens", "num_tokens", "tokens")}
+# What MLflow writes before the names of settings and scores.
+SETTING, MEASURED = "params.", "metrics."
 STEP_NAMES = ("step", "_step", "global_step", "trainer/global_step")
 STATE_NAMES = ("state", "status")
 # What W&B, MLflow and others call a run that has no final scores.
@@ -112,14 +114,16 @@ def shared_id(weights: Sheet, measured: Sheet, id_column: str | None) -> str:
             else f"`{weights.source}` and `{measured.source}` share several columns",
             value=listed(shared or twins or weights.columns),
             bound="one column of run ids, with one name in both",
-            remedy="name it: id_column in Python, --id-column on the command line (or join by position: --by-position)",
+            remedy=("" if shared else "give it one name in both tables; where it is not a usual one, ")
+            + "name it: id_column in Python, --id-column on the command line (or join by position: --by-position)",
         )
     return shared[0]
 
 
 def usual_column(sheet: Sheet, role: str) -> str | None:
-    """The column of numbers with the size `role` (n_params or n_tokens) by its usual names."""
-    return next((name for name in SIZE_NAMES[role] if name in sheet.columns and not sheet.is_empty(name)), None)
+    """The column of numbers with the size `role` (n_params or n_tokens) by its usual names, also as MLflow has them."""
+    usual = [f"{head}{name}" for head in ("", SETTING, MEASURED) for name in SIZE_NAMES[role]]
+    return next((name for name in usual if name in sheet.columns and not sheet.is_empty(name)), None)
 
 
 def step_column(sheet: Sheet) -> str | None:
@@ -141,7 +145,7 @@ def layout(weights: Sheet, measured: Sheet) -> list[str]:
     """Notes on whose layout the tables have."""
     lower = {name.lower() for name in weights.columns}
     found = ""
-    if "run_id" in lower and any(name.startswith(("params.", "metrics.")) for name in measured.columns):
+    if "run_id" in lower and any(name.startswith((SETTING, MEASURED)) for name in measured.columns):
         found = "MLflow's search_runs"
     elif {"name", "state"} <= lower and lower & {"created", "runtime", "sweep", "user", "tags", "notes", "id"}:
         found = "a W&B export of runs"
@@ -162,15 +166,22 @@ def domain_columns(
     """
     if patterns:
         return _matching(sheet, patterns, "domains", taken), []
-    able = numeric_columns(sheet, taken, ("metrics.",))
+    able = numeric_columns(sheet, taken, (MEASURED,))
     if not able:
         raise InputError(
             f"`{sheet.source}` has no column of weights",
-            value=listed(sheet.columns),
+            value=f"{listed(sheet.columns)}; in the first row {listed(sheet.rows[0])}",
             bound="one column of numbers per domain",
             remedy="check the table, or name the columns: --domains",
         )
     chosen = _by_prefix(sheet, able)
+    if is_both and any(map(SCORE.search, chosen)) and not _are_shares(sheet, chosen):
+        raise InputError(
+            f"`{sheet.source}`: no columns look like the weights of a mixture",
+            value=listed(able),
+            bound="columns of one prefix, such as mix.web and mix.code, that sum to one or 100 in every row",
+            remedy="name them: --domains",
+        )
     if is_both:
         return chosen, [f"`{sheet.name}`: taken as the domains: {listed(chosen)}."]
     notes = _ignored(sheet, {*taken, *able}, "no domain")
@@ -190,11 +201,11 @@ def metric_columns(
     """
     if patterns:
         return _matching(sheet, patterns, "metrics", taken), []
-    able = numeric_columns(sheet, taken, ("params.",))
+    able = numeric_columns(sheet, taken, (SETTING,))
     notes = _ignored(sheet, {*taken, *able}, "no numbers, or bookkeeping")
     if not is_both:
         return able, notes
-    chosen = [name for name in able if name.startswith("metrics.")] or [name for name in able if SCORE.search(name)]
+    chosen = [name for name in able if name.startswith(MEASURED)] or [name for name in able if SCORE.search(name)]
     chosen = [name for name in chosen if not (TRAINING.search(name) or NO_SCORE.search(name))]
     if not chosen:
         raise InputError(

@@ -21,9 +21,11 @@ def of_file(path: Path) -> list[tuple[str, list[Any]]]:
         InputError: it cannot be read.
     """
     try:
+        if path.is_dir():
+            raise IsADirectoryError("Is a directory")
         table = parquet.read_table(path) if path.suffix == ".parquet" else feather.read_table(path)
     except (ArrowException, OSError) as error:
-        is_there = path.is_file()
+        is_there = path.exists()
         raise InputError(
             f"`{path}` could not be read",
             value=(str(error).splitlines() or [""])[0][:200] if is_there else "no such file",

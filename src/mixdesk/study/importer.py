@@ -75,9 +75,11 @@ def import_study(
             bound="a folder without one",
             remedy="choose another folder",
         )
-    weights = read_sheet(mixtures, "mixtures")
-    measured = weights if _is_same(mixtures, scores) else read_sheet(scores, "scores")
-    runs, notes = join(weights, measured, columns or Columns())
+    columns = columns or Columns()
+    least = 1 if columns.by_position else 2  # an id, and something about it
+    weights = read_sheet(mixtures, "mixtures", n_columns=least)
+    measured = weights if _is_same(mixtures, scores) else read_sheet(scores, "scores", n_columns=least)
+    runs, notes = join(weights, measured, columns)
     notes = [*dict.fromkeys((*weights.notes, *measured.notes)), *layout(weights, measured), *notes]
     names = sorted({name for run in runs for point in run.points for name, _ in point.metrics})
     check_alike(measured, names, "metrics")

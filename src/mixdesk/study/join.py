@@ -108,11 +108,12 @@ def join(weights: Sheet, measured: Sheet, columns: Columns) -> tuple[list[Run], 
     keys = sorted((key for key in scores if wanted[key] in given), key=lambda key: (len(key[0]), key[0], key[1] or 0))
     kept = {key: given[wanted[key]] for key in keys}
     if not kept:
+        twins = _twins({run for run, _ in given}, {run for run, _ in scores})
         raise InputError(
             f"no run of `{weights.source}` has a score in `{measured.source}`",
             value=f"{listed([run for run, _ in given], 5)} against {listed([run for run, _ in scores], 5)}",
             bound=f"common values in column `{id_column}`",
-            remedy="check the column of the ids (id_column), or the tables",
+            remedy="write the ids alike" + twins if twins else "check the column of the ids (id_column), or the tables",
         )
     size_of = _sizes(kept, scores, roles, notes)
     n_of = Counter(run for run, _ in kept)
@@ -373,10 +374,15 @@ def _unmatched(
     )
     if not alone:
         return []
-    near = {_plain(run): run for run, _ in right}
-    twins = [(run, near[_plain(run)]) for run in alone if _plain(run) in near and near[_plain(run)] != run]
-    hint = f" (`{twins[0][0]}` and `{twins[0][1]}` differ only in how they are written)" if twins else ""
+    hint = _twins(alone, {run for run, _ in right})
     return [f"Left out {_n_runs(alone)} of `{here}` not in `{there}`: {listed(alone, 5)}{hint}."]
+
+
+def _twins(left: Collection[str], right: Collection[str]) -> str:
+    """Two ids, one of each side, that a person would call the same; empty where there are none."""
+    near = {_plain(run): run for run in sorted(right)}
+    twins = [(run, near[_plain(run)]) for run in sorted(left) if near.get(_plain(run), run) != run]
+    return f" (`{twins[0][0]}` and `{twins[0][1]}` differ only in how they are written)" if twins else ""
 
 
 def _plain(run: str) -> str:

@@ -113,27 +113,29 @@ class Sheet:
         return replace(self, rows=tuple(self.rows[i] for i in rows), places=tuple(self.places[i] for i in rows))
 
 
-def read_sheet(table: Any, called: str = "table") -> Sheet:
+def read_sheet(table: Any, called: str = "table", *, n_columns: int = 2) -> Sheet:
     """A table with a header and at least one row, from a path, a dataframe or a mapping of columns.
 
     Text is UTF-8 and comma-separated; where the header has no comma, by tabs, semicolons or bars. An unnamed first
-    column (what pandas writes for its index) is called `index`. `called` names a table that is no file.
+    column (what pandas writes for its index) is called `index`, or `unnamed: 0` beside a column of that name. `called`
+    names a table that is no file; `n_columns` is the least number of columns.
 
     Raises:
-        InputError: unreadable, not UTF-8, empty, a single column, a column twice, or a row of another length.
+        InputError: unreadable, not UTF-8, empty, too few columns, a column twice, or a row of another length.
     """
     if isinstance(table, str | Path):
         path = Path(table)
         if path.suffix.lower() not in BINARY:
-            return _read_text(path)
+            return _read_text(path, n_columns)
         from mixdesk.study import frames
 
-        return _of_columns(frames.of_file(path), str(path), path.name)
+        return _of_columns(frames.of_file(path), str(path), path.name, n_columns)
     if isinstance(table, Mapping):
-        return _of_columns([(str(name), list(column)) for name, column in table.items()], called, called)
+        pairs = [(str(name), list(column)) for name, column in table.items()]
+        return _of_columns(pairs, called, called, n_columns)
     from mixdesk.study import frames
 
-    return _of_columns(frames.of_frame(table, called), called, called)
+    return _of_columns(frames.of_frame(table, called), called, called, n_columns)
 
 
 def write_sheet(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -176,7 +178,7 @@ def number(cell: str, where: str) -> float | None:
     return value
 
 
-def _read_text(path: Path) -> Sheet:
+def _read_text(path: Path, n_columns: int) -> Sheet:
     text = read_text(path)
     delimiter = _delimiter(path, text)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
@@ -195,9 +197,7 @@ def _read_text(path: Path) -> Sheet:
             remedy="save the table as CSV again",
         ) from None
     _check_rows(str(path), len(table))
-    header = table[0]
-    header[0] = header[0] or "index"
-    _check_header(str(path), header)
+    header = _header(str(path), table[0], n_columns)
     for row, line in zip(table[1:], lines[1:], strict=True):
         if len(row) != len(header):
             raise InputError(
@@ -209,7 +209,7 @@ def _read_text(path: Path) -> Sheet:
     return Sheet(
         source=str(path),
         name=path.name,
-        columns=tuple(header),
+        columns=header,
         rows=tuple(tuple(row) for row in table[1:]),
         places=tuple(f"line {line}" for line in lines[1:]),
         notes=() if delimiter == "," else (f"`{path.name}`: columns are separated by {DELIMITERS[delimiter]}.",),
@@ -224,11 +224,10 @@ def _delimiter(path: Path, text: str) -> str:
     return "," if "," in head else next((mark for mark in DELIMITERS if mark in head), ",")
 
 
-def _of_columns(pairs: Sequence[tuple[str, Sequence[Any]]], source: str, name: str) -> Sheet:
+def _of_columns(pairs: Sequence[tuple[str, Sequence[Any]]], source: str, name: str, n_columns: int) -> Sheet:
     """Named columns of values as text cells."""
-    header = [column.strip() or "index" for column, _ in pairs]
     _check_rows(source, 1 + max((len(values) for _, values in pairs), default=-1))
-    _check_header(source, header)
+    header = _header(source, [column.strip() for column, _ in pairs], n_columns)
     lengths = {len(values) for _, values in pairs}
     if len(lengths) > 1:
         raise InputError(
@@ -242,7 +241,7 @@ def _of_columns(pairs: Sequence[tuple[str, Sequence[Any]]], source: str, name: s
     return Sheet(
         source=source,
         name=name,
-        columns=tuple(header),
+        columns=header,
         rows=rows,
         places=tuple(f"row {i}" for i in range(1, len(rows) + 1)),
     )
@@ -268,14 +267,16 @@ def _check_rows(source: str, n_lines: int) -> None:
     if n_lines < 2:
         raise InputError(
             f"`{source}` has no rows",
-            value=f"{n_lines} lines with content",
+            value=f"{n_lines} line{'' if n_lines == 1 else 's'} with content",
             bound="a header and at least one row",
             remedy="check the file",
         )
 
 
-def _check_header(source: str, header: Sequence[str]) -> None:
-    if len(header) == 1:
+def _header(source: str, names: Sequence[str], n_columns: int) -> tuple[str, ...]:
+    """The names of columns, checked; the first one gets one where it has none."""
+    header = [names[0] or ("unnamed: 0" if "index" in names else "index"), *names[1:]]
+    if len(header) < n_columns:
         raise InputError(
             f"`{source}` has a single column",
             value=header[0],
@@ -290,3 +291,4 @@ def _check_header(source: str, header: Sequence[str]) -> None:
             bound="distinct printable names, without counting blanks at their ends",
             remedy="name each column",
         )
+    return tuple(header)

@@ -127,16 +127,22 @@ def _notes(sheet: Sheet, unit: str, totals: Sequence[float], is_empty: Sequence[
         notes.append(f"`{sheet.name}`: rows without any weight, left out: {len(totals) - len(there)}.")
     if not there:
         return notes
-    span = f"{min(there):.4g} to {max(there):.4g}"
     if unit == TOKENS:
-        notes.append(f"`{sheet.name}`: rows sum to {span}: read as token counts, each divided by its row's sum.")
+        notes.append(
+            f"`{sheet.name}`: rows sum to {_span(there)}: read as token counts, each divided by its row's sum."
+        )
     elif unit == PER_CENT:
-        notes.append(f"`{sheet.name}`: rows sum to {span}: read as per cent.")
+        notes.append(f"`{sheet.name}`: rows sum to {_span(there)}: read as per cent.")
     else:
         mended = [total for total in there if abs(total - 1.0) > UNSAID]
         if mended:
             notes.append(
-                f"`{sheet.name}`: {len(mended)} of {len(there)} rows sum to {min(mended):.4g} to {max(mended):.4g}, "
+                f"`{sheet.name}`: {len(mended)} of {len(there)} rows sum to {_span(mended)}, "
                 "not to one, and were divided by their sum (rounded weights)."
             )
     return notes
+
+
+def _span(totals: Sequence[float]) -> str:
+    """The smallest and the largest, or one where they look alike."""
+    return " to ".join(dict.fromkeys(f"{end(totals):.4g}" for end in (min, max)))
