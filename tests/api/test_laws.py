@@ -17,6 +17,7 @@ from mixdesk.core.errors import InputError
 from mixdesk.core.objective import Objective
 from mixdesk.core.plan import Plug
 from mixdesk.laws.exponential import Exponential
+from mixdesk.study.candidates import read_candidates
 from mixdesk.testing.worlds import World, loglinear
 
 DOMAINS = ("books", "code", "web")
@@ -100,6 +101,13 @@ def test_tables_of_any_kind_say_the_same(law: Path, tmp_path: Path) -> None:
         ("run,fiction,law\nx,0.5,0.5\n", "has no column for any domain of the law"),
         ("books,code,web,maths\n2000,2000,2000,9000\n", "the law does not know the domain `maths`"),
         ("books,code,web,n_params\n0.5,0.5,0,-1\n", "row `1`, column `n_params`: no size of a run"),
+        ("books,code,web,n_params\n1,0,0,1M\n1,0,0,\n", "row `2`, column `n_params`: no size of a run: found an empty"),
+        (
+            "run,books,code\nx,0.5,0.2\n",
+            "row `x`: the weights do not sum to one; there is no column for web: found sum",
+        ),
+        ("run,books,code,web,law\nx,.5,.2,.1,.2\n", "do not sum to one; the law does not know law: found sum 0.8"),
+        ("run,books,code,Web\nx,.5,.2,.3\n", "no column for web; the law does not know Web"),
     ],
 )
 def test_what_cannot_be_predicted_is_named(law: Path, tmp_path: Path, text: str, said: str) -> None:
@@ -108,17 +116,34 @@ def test_what_cannot_be_predicted_is_named(law: Path, tmp_path: Path, text: str,
     assert said in str(error.value)
 
 
+def test_a_mixture_over_other_domains_is_named(law: Path) -> None:
+    with pytest.raises(InputError, match="weight to an unknown domain `law`"):
+        mx.predict_csv(law, mx.Mixture.of({"books": 0.5, "law": 0.5}))
+    assert len(mx.predict_csv(law, mx.Mixture.of({"books": 1.0}))) == 1
+
+
+def test_sizes_of_candidates_are_read_as_those_of_runs(law: Path, tmp_path: Path) -> None:
+    text = "books,code,web,n_params,n_tokens\n1,0,0,60M,1e9\n"
+    found = read_candidates(write(tmp_path / "c.csv", text), DOMAINS)
+    assert {name: column.tolist() for name, column in found.covariates.items()} == {
+        "n_params": [6e7],
+        "n_tokens": [1e9],
+    }
+
+
 def test_a_law_file_without_runs_still_predicts(law: Path, tmp_path: Path) -> None:
     data = json.loads(law.read_text())
     assert data["runs"]["domains"] == list(DOMAINS)
     assert len(data["runs"]["weights"]) == 40
-    damaged = {**data, "runs": {"domains": ["books"]}}
-    data.pop("runs")
+    runs = data.pop("runs")
+    strange = {**runs, "domains": ["poems", *runs["domains"][1:]]}
+    holes = {**runs, "weights": [[None] * 3]}
     old = write(tmp_path / "old.json", json.dumps(data))
     found = mx.predict_csv(old, {"books": [1.0], "code": [0.0], "web": [0.0]})
     assert found.places == (None,)
-    with pytest.raises(InputError, match="the runs behind the law cannot be read"):
-        mx.predict_csv(write(tmp_path / "bad.json", json.dumps(damaged)), {"books": [1.0]})
+    for damaged in ({"domains": ["books"]}, strange, holes):
+        with pytest.raises(InputError, match="the runs behind the law cannot be read"):
+            mx.predict_csv(write(tmp_path / "bad.json", json.dumps({**data, "runs": damaged})), {"books": [1.0]})
 
 
 def test_evidence_is_one_fit_with_its_scores(study: mx.Study) -> None:

@@ -160,8 +160,9 @@ def predict_csv(law: Path | str, mixtures: Any, out: Path | str | None = None) -
         InputError: no fitted law, or a table, row or cell that cannot be used, with its place.
     """
     fit, runs = _read(law)
-    one = mixtures.as_dict() if isinstance(mixtures, Mixture) else None
-    table = read_candidates({name: [value] for name, value in one.items()} if one else mixtures, fit.domains)
+    if isinstance(mixtures, Mixture):
+        mixtures = {name: [value] for name, value in zip(fit.domains, mixtures.over(fit.domains), strict=True)}
+    table = read_candidates(mixtures, fit.domains)
     blocks = []
     for start in range(0, len(table.ids), N_BLOCK):
         rows = slice(start, start + N_BLOCK)
@@ -314,6 +315,8 @@ def _read(path: Path | str) -> tuple[LawFit, Runs | None]:
             W_nd=np.array(given["weights"], dtype=np.float64).reshape(-1, len(given["domains"])),
             scales=tuple((scale[0], scale[1]) for scale in given["scales"]),
         )
+        if not set(fit.domains) <= set(runs.domains) or not np.isfinite(runs.W_nd).all():
+            raise ValueError("a domain or a weight is missing")
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise InputError(
             f"`{path}`: the runs behind the law cannot be read",
