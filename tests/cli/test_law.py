@@ -39,31 +39,49 @@ def run(*words: object) -> tuple[str, str]:
 
 def test_compare_is_short_and_names_the_winner(folder: Path) -> None:
     out, _ = run("compare", folder / "study", "--laws", "exponential, trees", "--quiet")
-    lines = out.splitlines()
-    assert lines[0] == "By mean of loss, other:"
-    assert " ".join(lines[1].split()) == "law metric error spearman kendall regret@1 regret@5 coverage width seconds"
-    assert [line.split()[:2] for line in lines[2:6]] == [
-        ["exponential", "objective"],
-        ["trees", "objective"],
-        ["exponential", "mean"],
-        ["trees", "mean"],
-    ]
-    assert lines[6] == "Use exponential on 36 mixtures; its error is smaller than that of every other law."
-    assert "40 more trials" in lines[7]
-    assert len(lines) == 8
+    league, mean, each, said = (part.splitlines() for part in out.split("\n\n"))
+    assert league[0] == "By mean of loss, other:"
+    assert " ".join(league[1].split()) == "law error spearman kendall regret@1 regret@5 coverage width seconds"
+    assert [line.split()[0] for line in league[2:]] == ["exponential", "trees"]
+    assert mean[0] == "Mean over the metrics:"
+    assert [line.split()[0] for line in mean[2:]] == ["exponential", "trees"]
+    assert each[0] == "exponential, metric by metric:"
+    assert [line.split()[0] for line in each[2:]] == ["loss", "other"]
+    assert said[0] == "Use exponential on 36 mixtures; its error is smaller than that of every other law."
+    assert "40 more trials" in said[1]
+    assert len(said) == 2
 
 
-def test_compare_by_a_metric_with_all_of_them(folder: Path) -> None:
-    out, _ = run(
-        "compare", folder / "study", "--laws", "exponential", "--metric", "loss", "--metrics", "--no-curve", "-q"
-    )
+def test_compare_by_one_metric(folder: Path) -> None:
+    out, _ = run("compare", folder / "study", "--laws", "exponential", "--metric", "loss", "--no-curve", "-q")
     assert out.splitlines()[0] == "By loss:"
-    assert [line.split()[1] for line in out.splitlines()[2:6]] == ["objective", "mean", "loss", "other"]
     assert "more trials" not in out
     data = json.loads(run("compare", folder / "study", "--laws", "exponential", "--json", "-q")[0])
     assert set(data) == {"league", "skipped", "winners", "curve"}
     assert data["curve"]["n"] == 36
     assert {row["metric"] for row in data["league"]} == {"objective", "mean of metrics", "loss", "other"}
+
+
+def test_the_league_of_long_names_is_100_columns_wide(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    W_nd = rng.dirichlet(np.ones(3), 20)
+    names = [f"metric/the_pile_pubmed_abstracts_{j}_val_loss" for j in range(4)]
+    ids = [f"r{i}" for i in range(20)]
+    scores = {name: 12345.0 - 100.0 * (W_nd @ rng.normal(size=3)) for name in names}
+    mx.import_study({"run": ids, **dict(zip("abc", W_nd.T, strict=True))}, {"run": ids, **scores}, tmp_path / "study")
+    out, _ = run("compare", tmp_path / "study", "--laws", "linear,exponential", "--no-curve", "-q")
+    assert max(map(len, out.splitlines())) <= 100
+
+
+def test_where_no_law_can_be_judged_a_sentence_says_so_with_exit_code_3(tmp_path: Path) -> None:
+    runs, scores = {"run": ["a", "b"], "web": [0.5, 1], "code": [0.5, 0]}, {"run": ["a", "b"], "loss": [1, 2]}
+    mx.import_study(runs, scores, tmp_path / "study")
+    for words in ([], ["--json"]):
+        done = CliRunner().invoke(app, ["law", "compare", str(tmp_path / "study"), "-q", *words])
+        assert done.exit_code == 3
+        assert "too few mixtures" in (done.stdout if words else done.stderr)
+    done = CliRunner().invoke(app, ["law", "compare", str(tmp_path / "study"), "-q"])
+    assert done.stdout == "No law could be judged on these runs.\n"
 
 
 def test_progress_and_skipped_laws_go_to_standard_error(folder: Path, tmp_path: Path) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import typer
 
 import mixdesk
 from mixdesk.cli.tables import (
     JSON_OPTION,
-    LONGEST_CELL,
     QUIET_OPTION,
     counted,
+    cut,
     lines,
     read_pair,
     say,
@@ -28,6 +29,11 @@ FOLDER = typer.Argument(..., help="Folder of the study.")
 # Column of the league → measure.
 SCORES = {"error": "rmse", **{name: name for name in ("spearman", "kendall", "regret@1", "regret@5")}}
 SCORES |= {name: name for name in ("coverage", "width", "seconds")}
+MEAN = "mean of metrics"
+# Characters of a metric's name that leave the league within 100 columns.
+LONGEST_METRIC = 32
+# Characters of an objective's title above the league.
+LONGEST_TITLE = 90
 
 
 @app.command()
@@ -49,7 +55,6 @@ def compare(
     folder: Path = FOLDER,
     laws: list[str] = typer.Option([], help="Laws to compare, separated by commas; may be repeated. Default: all."),
     metric: str | None = typer.Option(None, help="Judge by this metric. Default: the study's objective."),
-    metrics: bool = typer.Option(False, "--metrics", help="Show every metric too."),
     curve: bool = typer.Option(True, help="Say whether more trials would help (fits the best law a few times more)."),
     as_json: bool = JSON_OPTION,
     quiet: bool = QUIET_OPTION,
@@ -59,7 +64,9 @@ def compare(
     error is in the unit of the objective; spearman and kendall are rank correlations; regret@1 is what following the
     law costs among the mixtures tried (0: it finds the best, 1: as good as a random pick), regret@5 the same for the
     best of its five favourites; coverage of its 90 % intervals, and their width in sd over mixtures; seconds to fit
-    and test it.
+    and test it. The last table has the best law on each metric; --json has every law on each metric.
+
+    Exit code 3: no law could be judged.
 
     Example: mixdesk law compare my-study --laws exponential,trees --metric loss
     """
@@ -73,22 +80,21 @@ def compare(
         if curve and first is not None:
             now = next(row.value for row in rows if _key(row) == (first, "objective", "rmse"))
             answer = mixdesk.learning_curve(study, first, objective=objective, now=now, progress=progress)
-    table = league_rows(rows, with_metrics=metrics or as_json)
+    table = league_rows(rows)
     if as_json:
         facts = None
         if answer is not None:
             facts = {**dataclasses.asdict(answer), "answer": answer.answer, "sentence": answer.sentence}
         say_json({"league": table, "skipped": skipped, "winners": winners(rows), "curve": facts})
-        return
-    title = (objective or study.config.objective).title
-    say(f"By {title}:" if len(title) <= LONGEST_CELL else "By the objective of the study:")
-    say_table(table)
-    for sentence in winners(rows):
-        say(sentence)
-    if answer is not None:
-        say(answer.sentence)
-    for name, reason in skipped.items():
-        typer.echo(f"skipped {name}: {reason}", err=True)
+    else:
+        title = (objective or study.config.objective).title
+        _say_league(table, title if len(title) <= LONGEST_TITLE else "the objective of the study", first)
+        for sentence in (*winners(rows), *([answer.sentence] if answer is not None else [])):
+            say(sentence)
+        for name, reason in skipped.items():
+            typer.echo(f"skipped {name}: {reason}", err=True)
+    if first is None:
+        raise typer.Exit(3)
 
 
 @app.command()
@@ -123,15 +129,34 @@ def predict(
         typer.echo(note, err=True)
 
 
-def league_rows(rows: Sequence[LeagueRow], *, with_metrics: bool = True) -> list[dict[str, object]]:
+def _say_league(table: Sequence[Mapping[str, Any]], title: str, first: str | None) -> None:
+    """The league by the objective and over all metrics, and its `first` law metric by metric, each 100 columns wide."""
+    if first is None:
+        say("No law could be judged on these runs.")
+        return
+    say_table(_without(table, "metric", "objective", "metric"), title=f"By {title}:")
+    metrics = [row for row in table if row["law"] == first and row["metric"] not in ("objective", MEAN)]
+    if len(metrics) > 1:
+        say_table(_without(table, "metric", MEAN, "metric", "seconds"), title="\nMean over the metrics:")
+        each = [{**row, "metric": cut(row["metric"], LONGEST_METRIC)} for row in metrics]
+        say_table(_without(each, "law", first, "law", "seconds"), title=f"\n{first}, metric by metric:")
+    say()
+
+
+def _without(rows: Sequence[Mapping[str, Any]], key: str, value: str, *keys: str) -> list[dict[str, Any]]:
+    """The rows of one value without some of their columns."""
+    return [{k: cell for k, cell in row.items() if k not in keys} for row in rows if row[key] == value]
+
+
+def league_rows(rows: Sequence[LeagueRow]) -> list[dict[str, Any]]:
     """One line per law and metric: the objective best law first, then the mean of the metrics, then each metric."""
     value = {_key(row): row.value for row in rows}
     laws = [law for found in mixdesk.rank_laws(rows) for law in found]
     metrics = list(dict.fromkeys(row.metric for row in rows))
-    metrics = ["objective", *sorted((m for m in metrics if m != "objective"), key=lambda m: m != "mean of metrics")]
+    metrics = ["objective", *sorted((m for m in metrics if m != "objective"), key=lambda m: m != MEAN)]
     return [
         {"law": law, "metric": metric, **{name: value.get((law, metric, m)) for name, m in SCORES.items()}}
-        for metric in (metrics if with_metrics else metrics[:1] + [m for m in metrics if m == "mean of metrics"])
+        for metric in metrics
         for law in laws
         if any((law, metric, m) in value for m in SCORES.values())
     ]

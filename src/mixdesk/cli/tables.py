@@ -153,10 +153,10 @@ def _shown(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     # First each long word (a name), so that the others of its cell stay readable, then the cell.
-    return _cut(re.sub(r"\S+", lambda word: _cut(word[0], LONGEST_NAME), str(value)), LONGEST_CELL)
+    return cut(re.sub(r"\S+", lambda word: cut(word[0], LONGEST_NAME), str(value)), LONGEST_CELL)
 
 
-def _cut(text: str, longest: int) -> str:
+def cut(text: str, longest: int) -> str:
     """A text without its middle where it is too long."""
     half = (longest - 1) // 2
     return text if len(text) <= longest else f"{text[:half]}…{text[-half:]}"
