@@ -159,6 +159,11 @@ def page_law(law: dict[str, Any], wanted: list[list[bool]] | None = None) -> dic
             columns = [law["metrics"].index(name) for name in member["metrics"]]
             members.append(page_law(member, [[pick[column] == number for column in columns] for pick in law["picks"]]))
         return {**law, "members": members}
+    # Laws over scales hold whole laws.
+    if "base" in law:
+        return {**law, "base": page_law(law["base"])}
+    if "experts" in law:
+        return {**law, "experts": [page_law(one) for one in law["experts"]]}
     if "draws" in law and wanted is not None:
         # Draws beyond the average's are never asked for.
         draws = {
@@ -175,7 +180,7 @@ def page_law(law: dict[str, Any], wanted: list[list[bool]] | None = None) -> dic
                 **one,
                 **{
                     key: [_packed(row) if wanted is None or wanted[k][m] else None for k, row in enumerate(one[key])]
-                    for key in ("c", "beta")
+                    for key in ("c", "beta", "lines")
                 },
             }
             for m, one in enumerate(law["processes"])
