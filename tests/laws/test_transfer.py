@@ -11,7 +11,9 @@ from scipy.stats import spearmanr
 
 from mixdesk.core.errors import InputError, NotEnoughEvidence
 from mixdesk.core.observations import Inputs, Observations
+from mixdesk.laws.average import Average
 from mixdesk.laws.exponential import Exponential
+from mixdesk.laws.link import Link, Mixtures
 from mixdesk.laws.transfer import Transfer
 from mixdesk.testing.contracts import check_law
 from mixdesk.testing.worlds import loglinear
@@ -72,6 +74,65 @@ def test_one_scale_is_the_base_law():
     one, two = LAW.fit(obs).predict(inputs, 5, sense="run"), LAW.law.fit(obs).predict(inputs, 5, sense="run")
     assert np.array_equal(one.draws_kqm, two.draws_kqm)
     assert np.array_equal(one.high_qm, two.high_qm)
+
+
+def test_the_base_is_the_average_law_whether_mixtures_are_shared_or_not():
+    world = TwoScales(3)
+    Q = world.mixtures(10)
+    for shared in (0, 3):
+        obs = world.observations(40, 5, shared=shared)
+        alone = Average().fit(obs.take(np.arange(40))).predict(Inputs.of(obs.domains, Q), level=0.0)
+        assert np.array_equal(Transfer().fit(obs).predict(at(world.world, Q, SMALL), level=0.0).mean_qm, alone.mean_qm)
+
+
+def linked(y_im, z_im, W_id):
+    n = len(W_id)
+    rows = Mixtures(W_id=W_id, y_im=y_im, group_i=np.arange(n), repeat_m=np.zeros(y_im.shape[1]))
+    return Link.of(rows, z_im, np.ones(y_im.shape[1]), np.ones(W_id.shape[1]), scale=1, source=0)
+
+
+def test_slopes_of_different_size_are_found_from_four_runs():
+    rng = np.random.default_rng(0)
+    slope = np.geomspace(0.2, 3.0, 6)
+    away, free = [], []
+    for _ in range(50):
+        z = rng.normal(size=(4, 6))
+        y = 1.0 + slope * (z + 0.3 * rng.normal(size=z.shape))
+        r = z - z.mean(0)
+        away.append(linked(y, z, rng.dirichlet(np.ones(3), 4)).slope_m / slope - 1.0)
+        free.append((r * y).sum(0) / (r**2).sum(0) / slope - 1.0)
+    assert np.median(np.abs(away)) < 0.2
+    # Better on the whole than lines that know nothing of each other; the outermost slopes pay for being drawn in.
+    assert np.mean(np.square(away)) < 0.7 * np.mean(np.square(free))
+
+
+def test_a_metric_that_small_runs_do_not_tell_spoils_no_other():
+    rng = np.random.default_rng(1)
+    with_it, without, its = [], [], []
+    for _ in range(20):
+        z = rng.normal(size=(8, 5))
+        y = z + 0.1 * rng.normal(size=z.shape)
+        y[:, 0] = rng.normal(size=8)
+        W_id = rng.dirichlet(np.ones(3), 8)
+        found = linked(y, z, W_id).slope_m
+        with_it.append(found[1:])
+        its.append(found[0])
+        without.append(linked(y[:, 1:], z[:, 1:], W_id).slope_m)
+    assert np.abs(np.array(with_it) - 1.0).mean() < np.abs(np.array(without) - 1.0).mean() + 0.01
+    assert 0.0 < np.mean(its) < 0.8
+
+
+def test_where_the_scales_agree_the_rest_spoils_no_order():
+    gains = []
+    for seed in range(8):
+        world = TwoScales(seed, own=0.0)
+        obs, Q = world.observations(80, 16), world.mixtures(150)
+        true = world.large(Q, noisy=False)
+        fit = LAW.fit(obs)
+        large, small = (fit.predict(at(world.world, Q, size), level=0.0).mean_qm for size in (LARGE, SMALL))
+        gains.append(rank(large, true) - rank(small, true))
+    assert np.mean(gains) >= -1e-4
+    assert min(gains) >= -2e-3
 
 
 def score(seed, k):

@@ -2,9 +2,10 @@
 
     y_j(w) = mean y_j + slope_j · (z_j(w) − mean z_j) + rest_j(w) + e
 
-`laws/transfer.py` has the formulas and where they come from; here they are solved as Gaussian processes with a flat
-prior on the level, a normal one on the slope and a Matérn-5/2 kernel for the rest, all in noise variances, so that
-leave-one-out errors are in closed form: α_i ÷ (K⁻¹)_ii with α = K⁻¹ y.
+`laws/transfer.py` says where this comes from; here it is solved as Gaussian processes with a flat prior on the level, a
+normal one on the slope and a Matérn-5/2 kernel for the rest, all in noise variances, so that leave-one-out errors are
+in closed form: α_i ÷ (K⁻¹)_ii with α = K⁻¹ y. The normal prior stands for the log-normal one of `_slopes`: it has the
+variance SPREAD_SD² ÷ s² in noise variances, and the mean with which a line alone has the slope found there.
 """
 
 from __future__ import annotations
@@ -19,17 +20,20 @@ from mixdesk.core.observations import Floats, Ints, Observations
 
 # A slope of its own takes three mixtures, a rest eight.
 LEAST_OWN, LEAST_REST = 3, 8
-# Smallest common slope, and the part of it that a metric's own slope is never below: order is kept.
-LEAST_SLOPE, LEAST_PART = 0.05, 0.1
-# Sd of slopes around the common one, as a part of it: noisy slopes are drawn to it as this asks for.
-SLOPE_SD = 0.6
+# A slope is never below this part of what was expected of it: order is kept.
+LEAST_PART = 0.1
+# Sd in logs of spreads around the common one, of the common one around 1, and of noises around the common one.
+SPREAD_SD, COMMON_SD, NOISE_SD = 0.6, 1.0, 1.5
+# Logs over which slopes, common spreads and noise variances ÷ slope² are integrated.
+LOG_SLOPES, LOG_SPREADS = np.linspace(-5.0, 4.0, 181), np.linspace(-3.0, 3.0, 25)
+LOG_NOISES = np.linspace(np.log(1e-4), np.log(1e2), 29)
 # Variance of the level before data, in noise variances: flat.
 FLAT = 1e4
 # Variance of the rest in noise variances, and its length in units of √d; the first candidate is the line alone.
 SHARES, LENGTHS = (0.3, 1.0, 3.0, 10.0), (0.7, 1.5, 3.0)
 CANDIDATES = ((0.0, 0), *((share, at) for share in SHARES for at in range(len(LENGTHS))))
 # Weight of the line before data; candidates below the least weight after it are dropped.
-LINE_WEIGHT, LEAST_WEIGHT = 0.5, 0.02
+LINE_WEIGHT, LEAST_WEIGHT = 0.9, 0.02
 # Power of the weights in which the rest is smooth: loss is steep where a weight is near zero.
 POWER = 0.3
 # Correlations of the errors over metrics count as much as their mean when this many mixtures were measured.
@@ -87,14 +91,14 @@ class Link:
         for j in range(m):
             there = there_im[:, j]
             tried = CANDIDATES if n_m[j] >= LEAST_REST else CANDIDATES[: min(1, n_m[j])]
-            prior = (float(line.common_m[j]), float(line.pull_m[j]))
-            y_i, z_i = line.y_im[there, j], line.z_im[there, j]
-            solved.append([_Solved.of(y_i, z_i, kernel_lii[at][np.ix_(there, there)], s, prior) for s, at in tried])
+            prior, least = (float(line.prior_m[j]), float(line.pull_m[j])), LEAST_PART * float(line.slope_m[j])
+            y_i, z_i, K_ii = line.y_im[there, j], line.z_im[there, j], kernel_lii[:, there][:, :, there]
+            solved.append([_Solved.of(y_i, z_i, K_ii[at], share, prior, least) for share, at in tried])
         weight_mc = _weights(solved)
         prior_mc2, variance_mc = np.zeros((m, len(CANDIDATES), 2)), np.zeros((m, len(CANDIDATES)))
         mean_m = np.where(there_im, rows.y_im, 0.0).sum(0) / np.maximum(n_m, 1)
         centre_m = np.where(there_im, z_im, 0.0).sum(0) / np.maximum(n_m, 1)
-        slope_m, error_im, rest_lim = line.common_m.copy(), np.zeros((n_rows, m)), np.zeros((len(LENGTHS), n_rows, m))
+        slope_m, error_im, rest_lim = line.slope_m.copy(), np.zeros((n_rows, m)), np.zeros((len(LENGTHS), n_rows, m))
         level_m = mean_m.copy()
         for j, options in enumerate(solved):
             slope_m[j] = sum(w * one.slope for w, one in zip(weight_mc[j], options, strict=False)) or slope_m[j]
@@ -277,14 +281,16 @@ class _Chance:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Line:
-    """Slopes before data: `common_m` and the variance `pull_m` around it, in noise variances (0: no slope of its own).
+    """What is expected of slopes, `slope_m`, and as normal priors: means `prior_m`, and variances `pull_m` in noise
+    variances (0: the mean is the slope). With the prior a line alone has the slope `slope_m`.
 
     In units of the spread of z: `y_im`, `z_im` deviations from the means of the measured ones (0 elsewhere).
     """
 
     y_im: Floats
     z_im: Floats
-    common_m: Floats
+    slope_m: Floats
+    prior_m: Floats
     pull_m: Floats
 
     @classmethod
@@ -295,19 +301,55 @@ class _Line:
             np.where(there_im, (x - np.where(there_im, x, 0.0).sum(0) / np.maximum(n_m, 1)) / unit_m, 0.0)
             for x in (y_im, z_im)
         )
+        slope_m, noise_m = _slopes(n_m, y_im, z_im)
         square_m, product_m = (z_im**2).sum(0), (z_im * y_im).sum(0)
-        common = max(float(product_m.sum() / square_m.sum()), LEAST_SLOPE) if square_m.sum() > TINY else 1.0
-        penalty = float(square_m[n_m >= 2].mean()) / 2.0 if (n_m >= 2).any() else 0.0
-        is_own_m = (n_m >= LEAST_OWN) & (penalty > TINY)
-        rest_m = (y_im**2).sum(0) - product_m**2 / np.maximum(square_m, TINY)
-        noise = float((rest_m[is_own_m] / (n_m[is_own_m] - 2)).mean()) if is_own_m.any() else 0.0
-        penalty_m = np.maximum(penalty / np.maximum(n_m, 1), noise / (SLOPE_SD * common) ** 2)
+        pull_m = np.where((n_m >= LEAST_OWN) & (square_m > TINY), SPREAD_SD**2 / noise_m, 0.0)
         return cls(
             y_im=y_im,
             z_im=z_im,
-            common_m=np.full(len(n_m), common),
-            pull_m=np.where(is_own_m, 1.0 / np.maximum(penalty_m, TINY), 0.0),
+            slope_m=slope_m,
+            prior_m=slope_m + pull_m * (slope_m * square_m - product_m),
+            pull_m=pull_m,
         )
+
+
+def _slopes(n_m: Ints, y_im: Floats, z_im: Floats) -> tuple[Floats, Floats]:
+    """Expected slopes b and noises s² (variance around the line ÷ b²) of the metrics, given all of them.
+
+        r = b (z + e),  e ~ N(0, s²),  log(b √(1 + s²)) ~ N(c, SPREAD_SD²),  log s² ~ N(g, NOISE_SD²)
+
+    Errors grow with the spread of a metric, so spreads b √(1 + s²) are alike in logs, and slopes are never negative; a
+    metric that z does not tell has a large s². The common c ~ N(0, COMMON_SD²) and g (flat) are integrated over, on
+    grids; without two mixtures of any metric slopes are 1.
+    """
+    slopes, noises = np.ones(len(n_m)), np.ones(len(n_m))
+    if not (n_m >= 2).any():
+        return slopes, noises
+    near_gs = _normal(LOG_NOISES - LOG_NOISES[:, None], NOISE_SD)
+    share_gs = np.exp(near_gs) / np.exp(near_gs).sum(1, keepdims=True)
+    spread_sb = LOG_SLOPES + 0.5 * np.log1p(np.exp(LOG_NOISES))[:, None]
+    prior_scb = _normal(spread_sb[:, None, :] - LOG_SPREADS[:, None], SPREAD_SD)
+    log_gc, said = _normal(LOG_SPREADS, COMMON_SD) + np.zeros((len(LOG_NOISES), 1)), []
+    for n, y_i, z_i in zip(np.maximum(n_m, 1).tolist(), y_im.T, z_im.T, strict=True):
+        square_b = ((y_i[:, None] * np.exp(-LOG_SLOPES) - z_i[:, None]) ** 2).sum(0)
+        log_sb = -0.5 * square_b * np.exp(-LOG_NOISES)[:, None]
+        log_sb -= 0.5 * (n - 1) * (LOG_NOISES[:, None] + 2.0 * LOG_SLOPES)
+        share_scb = log_sb[:, None, :] + prior_scb
+        top = share_scb.max()
+        share_scb = np.exp(share_scb - top)
+        sum_sc = share_scb.sum(2)
+        sum_gc = share_gs @ sum_sc + 1e-300
+        said.append((share_gs @ (share_scb @ LOG_SLOPES) / sum_gc, share_gs @ (sum_sc.T * LOG_NOISES).T / sum_gc))
+        log_gc = log_gc + np.log(sum_gc) + top
+    weight_gc = np.exp(log_gc - log_gc.max())
+    weight_gc /= weight_gc.sum()
+    found_m2 = np.exp([[float((weight_gc * one).sum()) for one in each] for each in said])
+    return found_m2[:, 0], found_m2[:, 1]
+
+
+def _normal(x: Floats, sd: float) -> Floats:
+    log: Floats = -0.5 * (x / sd) ** 2
+    return log
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -323,15 +365,17 @@ class _Solved:
     score: float
 
     @classmethod
-    def of(cls, y_i: Floats, z_i: Floats, kernel_ii: Floats, share: float, prior: tuple[float, float]) -> _Solved:
+    def of(
+        cls, y_i: Floats, z_i: Floats, kernel_ii: Floats, share: float, prior: tuple[float, float], least: float
+    ) -> _Solved:
         slope, pull = prior
         inverse = _inverse(z_i, kernel_ii, pull, share)
         alpha_i = inverse @ (y_i - slope * z_i)
         sharp_i = np.diag(inverse)
         variance = float(np.mean(alpha_i**2 / sharp_i))
         own = slope + pull * float(z_i @ alpha_i)
-        if own < LEAST_PART * slope and pull > 0.0:
-            return cls.of(y_i, z_i, kernel_ii, share, (LEAST_PART * slope, 0.0))
+        if own < least and pull > 0.0:
+            return cls.of(y_i, z_i, kernel_ii, share, (least, 0.0), least)
         return cls(
             prior=prior,
             level=FLAT * float(alpha_i.sum()),

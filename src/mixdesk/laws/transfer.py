@@ -5,12 +5,14 @@ level and spread change; so from the k mixtures measured there each metric j get
 z, with a rest that is smooth in the mixture once there are 8 of them:
 
     y_j(w) = mean y_j + slope_j · (z_j(w) − mean z_j) + rest_j(w) + e
-    slope_j = (Σ r z + p b) ÷ (Σ z² + p),   b = Σ_j Σ r z ÷ Σ_j Σ z²,   p = mean_j Σ z² ÷ 2k
+    slope_j √(1 + s_j²) ~ log-normal around what is common to the metrics,   variance of e = (slope_j s_j)²
 
-with r, z deviations from their means in units of the spread of z over the base mixtures. Slopes are positive, so a
-line orders a metric as the base law does. In words of a Gaussian process: a flat prior on the level, a normal one
-around b on the slope, a Matérn-5/2 kernel in the coordinates w^0.3 for the rest. The line and rests of 12 sizes and
-lengths are averaged by their closed-form leave-one-out scores; the line starts with half of the weight.
+in units of the spread of z over the base mixtures. So a metric whose spread shrinks is one whose errors shrink, noisy
+slopes are drawn to each other in logs, and all are positive: a line orders a metric as the base law does. In words of
+a Gaussian process: a flat prior on the level, a normal one on the slope (`laws/link.py`), a Matérn-5/2 kernel in the
+coordinates w^0.3 for the rest. The line and rests of 12 sizes and lengths are averaged by their closed-form
+leave-one-out scores; the line starts with nine tenths of the weight, so that a rest which the runs do not ask for
+cannot spoil the base law's order.
 
 Intervals are t intervals of the leave-one-out errors with k − 2 degrees of freedom, wider where the base law is less
 sure than it is at the k mixtures. Rows of a scale with few runs are never taken as more of the base scale.
@@ -19,6 +21,7 @@ A third scale starts from the transferred law of the scale nearest below it wher
 Of a scale without runs the nearest one's order is all that is said: its means, and no interval.
 
 Reference: none; the line is the repair of "rank of the parts is not rank of the average" found on recorded tables.
+With a Gaussian process for base this is autoregressive co-kriging: `laws/fidelity_gp.py`.
 """
 
 from __future__ import annotations
@@ -32,14 +35,15 @@ from mixdesk.core import checks
 from mixdesk.core.errors import InputError, NotEnoughEvidence
 from mixdesk.core.observations import Floats, Inputs, Ints, Observations, Prediction
 from mixdesk.core.protocols import CrossFits, Law, LawFit
-from mixdesk.laws.exponential import Exponential
+from mixdesk.laws.average import Average
 from mixdesk.laws.link import LENGTHS, N_DRAWS, POWER, TINY, Link, Mixtures
+from mixdesk.laws.rows import folds
 from mixdesk.laws.sizes import asked_sizes, nearest_size, sizes_of
 
 # A scale that others may start from has this many mixtures.
 LEAST_SOURCE = 32
-# Parts in which mixtures that the base scale has run too are predicted without their own runs.
-N_PARTS = 5
+# Parts in which mixtures of the base scale that others have run too are predicted without their own runs.
+N_PARTS = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +54,7 @@ class Transfer:
     reference: ClassVar[str] = ""
     spans_scales: ClassVar[bool] = True
 
-    law: Law = field(default_factory=Exponential)
+    law: Law = field(default_factory=Average)
 
     def fit(self, obs: Observations) -> TransferFit:
         """Fit the base law at the scale with most runs (the larger of equals), then a link to each other scale.
@@ -250,16 +254,20 @@ def _values(fit: LawFit, domains: tuple[str, ...], W_qd: Floats) -> Floats:
 
 
 def _cross_fit(law: Law, obs: Observations, groups: Ints) -> tuple[LawFit, list[Ints], list[LawFit]]:
-    """The base fit; and for those of `groups` it has runs of, parts of them with fits to all other mixtures."""
+    """The base fit; and for those of `groups` it has runs of, parts of them with fits to mixtures of other parts."""
     shared = np.intersect1d(obs.group_n, groups)
-    parts = (
-        np.array_split(np.random.default_rng(0).permutation(shared), min(N_PARTS, len(shared))) if len(shared) else []
-    )
+    if not len(shared):
+        return law.fit(obs), [], []
+    parts = folds(obs, N_PARTS)
+    mine = [np.intersect1d(part, shared) for part in parts]
+    kept = [i for i, part in enumerate(mine) if len(part)]
     try:
         if isinstance(law, CrossFits):
+            # Of every part, also of those without shared mixtures: an average weighs its members on all of them.
             fit, without = law.cross_fit(obs, parts)
-            return fit, parts, without
-        return law.fit(obs), parts, [law.fit(obs.take(np.flatnonzero(~np.isin(obs.group_n, part)))) for part in parts]
+            return fit, [mine[i] for i in kept], [without[i] for i in kept]
+        rests = [obs.take(np.flatnonzero(~np.isin(obs.group_n, parts[i]))) for i in kept]
+        return law.fit(obs), [mine[i] for i in kept], [law.fit(rest) for rest in rests]
     except NotEnoughEvidence:
         # Too few mixtures without those shared: the base law's own fit stands in, or says itself what is missing.
         return law.fit(obs), [], []
