@@ -7,7 +7,8 @@ errors; a linear gate is fitted to the assignment by least squares, and environm
     gate(c) = [c, 1] V,   V = argmin |[C, 1] V − T|²,   T_ek = 1 where expert k has the cluster of environment e
 
 until nothing changes. The number of experts, 1 to 3, is chosen by the cross-validated log score; one expert wins ties.
-A candidate whose two best gates differ by less than 0.1 gets both experts, each with its probability.
+A candidate whose two best gates differ by less than 0.1 gets both experts, each with its probability. All of this is
+done with the quick exponential law; `law` is then fitted to the runs of each expert.
 
 Reference: mixer (gate update). What we do differently: contexts are measured, not learned; k-means++ with eight
 restarts in place of a start near zero that leaves clusters empty; optimal in place of greedy assignment; experts are
@@ -16,7 +17,8 @@ whole laws, refitted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,6 +29,7 @@ from mixdesk.core.checks import put
 from mixdesk.core.errors import InputError, NotEnoughEvidence
 from mixdesk.core.observations import Floats, Inputs, Ints, Observations, Prediction
 from mixdesk.core.protocols import Law, LawFit
+from mixdesk.laws.average import Average
 from mixdesk.laws.exponential import Exponential
 
 # Restarts and iterations of k-means, and rounds of gate and experts.
@@ -39,6 +42,8 @@ N_PER_COEFFICIENT = 3
 N_FOLDS, N_ERRORS = 5, 2.0
 # Draws behind an interval, and the least variance in units of a metric's.
 N_DRAWS, LEAST_VARIANCE = 200, 1e-12
+# The law that tells regimes apart: regimes differ by more than forms do, and dozens of fits must be quick.
+SCOUT: Law = Exponential(n_draws=50)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +54,7 @@ class Gated:
     reference: ClassVar[str] = "mixer"
     spans_scales: ClassVar[bool] = True
 
-    law: Law = field(default_factory=Exponential)
+    law: Law = field(default_factory=Average)
     n_experts: int = 3
 
     def __post_init__(self) -> None:
@@ -63,20 +68,15 @@ class Gated:
         """
         names = tuple(name for name in sorted(obs.covariates) if np.isfinite(obs.covariates[name]).all())
         gate = _Contexts.of(names, obs)
-        best = self._experts(obs, gate, 1)
-        assert best is not None, "one expert is a law of its own"
-        rivals = [self._experts(obs, gate, k) for k in range(2, min(self.n_experts, len(gate.context_ec)) + 1)]
-        best_n = self._scores(obs, gate, 1) if any(rivals) else np.full(len(obs.trials), -np.inf)
-        _, group_n = np.unique(obs.group_n, return_inverse=True)
-        for k, rival in enumerate(rivals, start=2):
-            score_n = self._scores(obs, gate, k) if rival is not None else np.full(len(obs.trials), -np.inf)
-            if not (np.isfinite(score_n).all() and np.isfinite(best_n).all()):
-                continue
-            gain_g = np.bincount(group_n.reshape(-1), score_n - best_n)
-            if gain_g.sum() > N_ERRORS * gain_g.std() * np.sqrt(len(gain_g)):
-                best, best_n = rival, score_n
-        assert best is not None, "only a rival that exists has a score"
-        return best
+        scouts = self._scouts(obs, gate, min(self.n_experts, len(gate.context_ec)))
+        if scouts is not None:
+            expert_n = np.argmax(gate.design_ec @ scouts.gate_ck, axis=1)[gate.environment_n]
+            with suppress(NotEnoughEvidence):
+                rows = [np.flatnonzero(expert_n == j) for j in range(len(scouts.experts))]
+                return replace(scouts, experts=tuple(self.law.fit(obs.take(each)) for each in rows))
+        one = self._experts(obs, gate, 1, self.law)
+        assert one is not None, "one expert is a law of its own"
+        return one
 
     def restore(self, data: dict[str, Any]) -> GatedFit:
         """The fit that `GatedFit.to_dict` wrote.
@@ -110,18 +110,33 @@ class Gated:
                 remedy="fit the law again",
             ) from None
 
-    def _experts(self, obs: Observations, gate: _Contexts, k: int) -> GatedFit | None:
+    def _scouts(self, obs: Observations, gate: _Contexts, n_most: int) -> GatedFit | None:
+        """The experts that the evidence asks for, of the quick law; None where one suffices."""
+        try:
+            rivals = [self._experts(obs, gate, k, SCOUT) for k in range(2, n_most + 1)]
+            best, best_n = None, self._scores(obs, gate, 1) if any(rivals) else np.full(len(obs.trials), -np.inf)
+        except NotEnoughEvidence:
+            return None
+        _, group_n = np.unique(obs.group_n, return_inverse=True)
+        for k, rival in enumerate(rivals, start=2):
+            score_n = self._scores(obs, gate, k) if rival is not None else np.full(len(obs.trials), -np.inf)
+            if not (np.isfinite(score_n).all() and np.isfinite(best_n).all()):
+                continue
+            gain_g = np.bincount(group_n.reshape(-1), score_n - best_n)
+            if gain_g.sum() > N_ERRORS * gain_g.std() * np.sqrt(len(gain_g)):
+                best, best_n = rival, score_n
+        return best
+
+    def _experts(self, obs: Observations, gate: _Contexts, k: int, law: Law) -> GatedFit | None:
         """The fit with k experts; None where one of them would have too few mixtures."""
-        n_e = len(gate.context_ec)
         cluster_e = _k_means(gate.context_ec, k)
-        design_ec = np.column_stack([gate.context_ec, np.ones(n_e)])
         expert_e, n_least = cluster_e, N_PER_COEFFICIENT * (len(obs.domains) + 2)
         for _ in range(N_ROUNDS):
             rows = [np.flatnonzero(expert_e[gate.environment_n] == j) for j in range(k)]
             if k > 1 and min(len(np.unique(obs.group_n[each])) for each in rows) < n_least:
                 return None
             try:
-                experts = [self.law.fit(obs.take(each)) for each in rows]
+                experts = [law.fit(obs.take(each)) for each in rows]
             except NotEnoughEvidence:
                 if k == 1:
                     raise
@@ -130,8 +145,8 @@ class Gated:
             median_jk = np.array([np.median(error_ek[cluster_e == j], axis=0) for j in range(k)])
             _, expert_j = linear_sum_assignment(median_jk)
             T_ek = np.eye(k)[expert_j[cluster_e]]
-            gate_ck = np.linalg.lstsq(design_ec, T_ek, rcond=None)[0]
-            routed_e = np.argmax(design_ec @ gate_ck, axis=1)
+            gate_ck = np.linalg.lstsq(gate.design_ec, T_ek, rcond=None)[0]
+            routed_e = np.argmax(gate.design_ec @ gate_ck, axis=1)
             if (routed_e == expert_e).all() or k == 1:
                 break
             expert_e = routed_e
@@ -155,7 +170,7 @@ class Gated:
         for part in range(N_FOLDS):
             out, rest = np.flatnonzero(part_n == part), np.flatnonzero(part_n != part)
             try:
-                fit = self._experts(obs.take(rest), gate.take(rest), k)
+                fit = self._experts(obs.take(rest), gate.take(rest), k, SCOUT)
             except NotEnoughEvidence:
                 fit = None
             if fit is None or not len(out):
@@ -211,6 +226,10 @@ class GatedFit:
             many_kxqm = np.array([one.draws_kqm for one in each])
             draws_xqm = np.take_along_axis(many_kxqm, chosen_xq[None, :, :, None], axis=0)[0]
             low_qm, high_qm = np.quantile(draws_xqm, [(1.0 - level) / 2.0, (1.0 + level) / 2.0], axis=0)
+            # Where the gate is sure the interval is the expert's own, which it may not take from its draws.
+            for share_q, one in zip(share_qk.T, each, strict=True):
+                sure = np.flatnonzero(share_q == 1.0)
+                low_qm[sure], high_qm[sure] = one.low_qm[sure], one.high_qm[sure]
         return Prediction(
             metrics=self.metrics,
             mean_qm=mean_qm,
@@ -304,6 +323,11 @@ class _Contexts:
             width_c=width_c,
             default_c=raw_ec[largest],
         )
+
+    @property
+    def design_ec(self) -> Floats:
+        """Contexts and a constant, which the gate's weights go with."""
+        return np.column_stack([self.context_ec, np.ones(len(self.context_ec))])
 
     def take(self, rows: Ints) -> _Contexts:
         """The environments of some rows."""
