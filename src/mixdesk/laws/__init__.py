@@ -12,6 +12,7 @@ PARTS: dict[str, str] = {
     "quadratic": "quadratic:Quadratic",
     "ridge": "ridge:Ridge",
     "transfer": "transfer:Transfer",
+    "fidelity_gp": "fidelity_gp:FidelityGP",
     "scale": "scale:Scale",
     "gated": "gated:Gated",
 }
