@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, Matern, WhiteKernel
 
 from mixdesk.core.errors import InputError, NotEnoughEvidence
 from mixdesk.core.observations import Inputs, Observations
@@ -24,7 +24,8 @@ def fitted(n=40, d=5, m=2, seed=1, noise=0.1):
 def oracle(fit, j, W_qd):
     """The same process by scikit-learn on coordinates in its own units, mean and sd on the bent scale."""
     one = fit.processes[j]
-    kernel = ConstantKernel(one.v) * Matern(1.0, nu=2.5) + WhiteKernel(one.noise + gp.JITTER)
+    line = ConstantKernel(one.b) * DotProduct(sigma_0=0.0)
+    kernel = ConstantKernel(one.v) * Matern(1.0, nu=2.5) + line + WhiteKernel(one.noise + gp.JITTER)
     z_n = one.a * np.log1p(fit.Y_mn[j, one.rows] / one.a)
     model = GaussianProcessRegressor(kernel, alpha=0.0, optimizer=None).fit(one.U_nd, z_n - one.mu)
     mean, sd = model.predict(one.coordinates(W_qd), return_std=True)
@@ -44,10 +45,10 @@ def test_mean_and_sd_are_those_of_scikit_learn():
 def test_likelihood_is_that_of_scikit_learn_and_the_slope_is_its_derivative():
     _, _, fit = fitted()
     prior = gp._prior(5)
-    theta = prior[0] + 0.3 * np.random.default_rng(0).standard_normal(9)
+    theta = prior[0] + 0.3 * np.random.default_rng(0).standard_normal(10)
     none = np.zeros((40, 40))
     cost, slope = gp._cost(theta, fit.W_nd, fit.Y_mn[0], none, *prior)
-    step = 1e-5 * np.eye(9)
+    step = 1e-5 * np.eye(10)
     numeric = [
         (
             gp._cost(theta + e, fit.W_nd, fit.Y_mn[0], none, *prior)[0]
@@ -79,7 +80,8 @@ def test_leaving_a_mixture_out_in_closed_form_is_leaving_it_out():
         rest = replace(rest, a=full.a)
         z = full.a * np.log1p(fit.Y_mn[0] / full.a)
         keep = np.flatnonzero(~out)
-        K = full.v * gp._matern(gp._distance2(full.U_nd, full.U_nd)) + same + (full.noise + gp.JITTER) * np.eye(24)
+        K = full.v * gp._matern(gp._distance2(full.U_nd, full.U_nd)) + full.b * full.U_nd @ full.U_nd.T
+        K += same + (full.noise + gp.JITTER) * np.eye(24)
         k = K[np.ix_(np.flatnonzero(out), keep)]
         inverse = np.linalg.inv(K[np.ix_(keep, keep)])
         mean = full.mu + k @ inverse @ (z[keep] - full.mu)
@@ -155,11 +157,13 @@ def test_page_form_says_the_same():
     wanted = fit.predict(Inputs.of(world.domains, W_qd)).mean_qm
     order = [world.domains.index(name) for name in page["domains"]]
     for j, one in enumerate(page["processes"]):
-        U_nd = np.array(page["W"])[one["rows"]] ** one["p"] / np.array(one["unit"])
-        u_qd = W_qd[:, order] ** one["p"] / np.array(one["unit"])
+        U_nd, u_qd = (
+            (rows ** one["p"] - np.array(one["middle"])) / np.array(one["unit"])
+            for rows in (np.array(page["W"])[one["rows"]], W_qd[:, order])
+        )
         r = np.sqrt(((u_qd[:, None] - U_nd) ** 2).sum(2))
         kernel = one["v"] * (1 + 5**0.5 * r + 5 * r**2 / 3) * np.exp(-(5**0.5) * r)
-        z = one["mu"] + kernel @ np.array(one["alpha"])
+        z = one["mu"] + u_qd @ np.array(one["line"]) + kernel @ np.array(one["alpha"])
         value = one["sign"] * (one["shift"] + one["scale"] * one["a"] * np.expm1(np.clip(z / one["a"], -50, 20)))
         np.testing.assert_allclose(value, wanted[:, j], atol=1e-6)
 

@@ -30,7 +30,7 @@ from mixdesk.core.protocols import CrossFits, HasGradient, Law, LawFit
 from mixdesk.laws.exponential import Exponential
 from mixdesk.laws.gp import LEAST_MIXTURES, MixtureGP
 from mixdesk.laws.power_sum import PowerSum
-from mixdesk.laws.rows import REACH, folds, stretch
+from mixdesk.laws.rows import REACH, content_order, folds, one_thread, stretch
 
 # The forms, one per family: anything smooth, diminishing returns, a log-linear score. A further member must earn its
 # time: ridge and trees gained nothing beside these three on worlds and tables (docs/log.md).
@@ -71,9 +71,11 @@ class Average:
 
         The weights of the latter come from the runs of the other parts, by members that had not seen them.
         """
+        # Weights come from intervals, some of them drawn at random row by row: the rows' order must be their own.
+        obs = obs.take(content_order(obs)[0])
         members: dict[str, _Crossed] = {}
         for name, law in MEMBERS.items():
-            with suppress(NotEnoughEvidence):
+            with suppress(NotEnoughEvidence), one_thread():
                 members[name] = _Crossed.of(law, obs, parts)
         for metric, y_n in zip(obs.metrics, obs.Y_nm.T, strict=True):
             if not any(metric.name in one.full.metrics for one in members.values()):

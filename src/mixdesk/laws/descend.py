@@ -16,7 +16,15 @@ import numpy as np
 
 from mixdesk.core.observations import Floats, Ints, Observations
 from mixdesk.laws.formula import Formula, FormulaFit, rows_of
-from mixdesk.laws.rows import Units, calibrated_noise, content_order, level_draws, offset_columns, ordered
+from mixdesk.laws.rows import (
+    Units,
+    calibrated_noise,
+    content_order,
+    level_draws,
+    offset_columns,
+    one_thread,
+    ordered,
+)
 
 # Parts of the mixtures by which λ is chosen; the path of λ ends where errors are this many times the
 # least, so many times in a row.
@@ -178,15 +186,16 @@ def fit_formula(obs: Observations, method: Method, parts: Sequence[Ints] = ()) -
     is_flat_m = np.nanmax(np.abs(units.numbers(obs)), axis=1) < FLAT
     units = replace(units, scale_m=np.where(is_flat_m, TINY * units.scale_m, units.scale_m))
     problems = Problems.of(obs, units, method)
-    found, error_mn = _fit_mean(problems, method)
     folds = []
-    for is_in_n in is_in_xn:
-        rest = replace(problems, weight_bn=problems.weight_bn * is_in_n)
-        theta, _ = descend(rest, found.theta_bp, found.ridge_b, tolerance=ROUGH)
-        seen = replace(obs, Y_nm=np.where(is_in_n[:, None], obs.Y_nm, np.nan))
-        part = Found.at(rest, theta, found.ridge_b)
-        folds.append(_assemble(seen, units, few, rest, part, error_mn * is_in_n))
-    return _assemble(obs, units, method, problems, found, error_mn), folds
+    with one_thread():
+        found, error_mn = _fit_mean(problems, method)
+        for is_in_n in is_in_xn:
+            rest = replace(problems, weight_bn=problems.weight_bn * is_in_n)
+            theta, _ = descend(rest, found.theta_bp, found.ridge_b, tolerance=ROUGH)
+            seen = replace(obs, Y_nm=np.where(is_in_n[:, None], obs.Y_nm, np.nan))
+            part = Found.at(rest, theta, found.ridge_b)
+            folds.append(_assemble(seen, units, few, rest, part, error_mn * is_in_n))
+        return _assemble(obs, units, method, problems, found, error_mn), folds
 
 
 def descend(problems: Problems, start_bp: Floats, ridge_b: Floats, *, tolerance: float) -> tuple[Floats, Floats]:

@@ -1,15 +1,16 @@
 """Mixture GP: a Gaussian process over powers of the weights, on a bent scale of the metric.
 
-    bend(y) = g(φ(w)) + noise,   g ~ GP(μ, v · Matérn-5/2(|u − u'|)),   u_j = w_j^p ÷ sd_j ÷ ℓ_j
+    bend(y) = g(φ(w)) + noise,   g ~ GP(μ, v · Matérn-5/2(|u − u'|) + b u · u'),   u_j = (w_j^p − mean_j) ÷ sd_j ÷ ℓ_j
     bend(y) = a · ln(1 + y ÷ a),   y the metric with mean 0 and sd 1, smaller better
 
 Loss falls steeply where a weight leaves zero, so the coordinates matter more than the kernel: p < 1 stretches that end.
 A loss that falls towards a floor is straighter in its logarithm above the floor: `a` says where that floor lies (far
-away: no bend). Length scales ℓ, variance v, noise, p and a are learned per metric at the maximum of the posterior.
+away: no bend). The linear term is the trend that a handful of runs shows before its local shape. Length scales ℓ,
+variances v and b, noise, p and a are learned per metric at the maximum of the posterior.
 
 Reference: admire (a Gaussian process over mixtures and sizes). What we do differently: one scale, our own coordinates
-and bend with p and a learned; priors that hold with fewer runs than domains; intervals stretched to what leaving each
-mixture out says; draws are functions (pathwise conditioning of random features), equal wherever they are asked.
+and bend with p and a learned; a linear term; priors that hold with fewer runs than domains; intervals stretched to what
+leaving each mixture out says; draws are functions (pathwise conditioning of random features), equal wherever asked.
 """
 
 from __future__ import annotations
@@ -26,19 +27,20 @@ from scipy.stats import norm
 from mixdesk.core import checks
 from mixdesk.core.errors import InputError
 from mixdesk.core.observations import Floats, Inputs, Ints, Observations, Prediction
-from mixdesk.laws.rows import Units, ordered, stretch
+from mixdesk.laws.rows import Units, one_thread, ordered, stretch
 
 # Fewer mixtures than this say nothing of a length scale.
 LEAST_MIXTURES = 5
 # Log-normal priors, mean and sd of the logarithm: length scales in sd of a coordinate (their mean grows with √d, as
-# distances do), signal and noise variance in those of the bent metric, the power p, and how far the floor lies below
-# the best value seen, in ranges of the metric.
-LENGTH, SIGNAL, NOISE, POWER, FLOOR = (
+# distances do), signal and noise variance in those of the bent metric, the power p, how far the floor lies below
+# the best value seen, in ranges of the metric, and the variance of the linear term's slopes.
+LENGTH, SIGNAL, NOISE, POWER, FLOOR, SLOPE = (
     (0.4, 1.0),
     (0.7, 1.0),
     (np.log(0.01), 1.5),
     (np.log(0.35), 0.5),
     (np.log(0.5), 1.5),
+    (0.0, 1.5),
 )
 # The search starts at the prior's mean and goes this many of its sd at most.
 REACH = 4.0
@@ -54,6 +56,8 @@ JITTER = 1e-6
 N_FEATURES, N_BROWSER = 256, (32, 128)
 # Weights below this have the slope of this one: w^p is vertical at zero.
 TAIL = 1e-6
+# Stands in for a weight of zero in a logarithm that is multiplied by zero.
+LEAST = 1e-300
 # Candidates whose kernel is held at once (times rows).
 N_AT_ONCE = 4_000_000
 
@@ -76,7 +80,8 @@ class MixtureGP:
     def cross_fit(self, obs: Observations, parts: Sequence[Ints]) -> tuple[MixtureGPFit, list[MixtureGPFit]]:
         """The fit, and one per part without its groups, whose hyper-parameters are learned on fewer rows."""
         rests = [obs.take(np.flatnonzero(~np.isin(obs.group_n, part))) for part in parts]
-        return _fit(obs, N_LEARN), [_fit(rest, N_LEARN_AGAIN) for rest in rests]
+        with one_thread():
+            return _fit(obs, N_LEARN), [_fit(rest, N_LEARN_AGAIN) for rest in rests]
 
     def restore(self, data: dict[str, Any]) -> MixtureGPFit:
         """The fit that `MixtureGPFit.to_dict` wrote."""
@@ -85,14 +90,16 @@ class MixtureGP:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Metric:
-    """One metric's process after its rows: `rows` measured, `sd_d` of the powers, `length_d`, variance `v`, `noise`,
-    power `p`, bend `a`, mean `mu`, `U_nd` coordinates, `inverse_nn` of the covariance and `alpha_n` = inverse (z − mu).
+    """One metric's process after its rows: `rows` measured, `middle_d` of the powers and `unit_d` = sd · length,
+    variances `v` and `b`, `noise`, power `p`, bend `a`, mean `mu`, `U_nd` coordinates, `inverse_nn` of the covariance
+    and `alpha_n` = inverse (z − mu).
     """
 
     rows: Ints
-    sd_d: Floats
-    length_d: Floats
+    middle_d: Floats
+    unit_d: Floats
     v: float
+    b: float
     noise: float
     p: float
     a: float
@@ -106,22 +113,29 @@ class _Metric:
         """The process given hyper-parameters `theta_p` (lengths, v, noise, p, floor in logs)."""
         rows = np.flatnonzero(np.isfinite(y_n))
         d = W_nd.shape[1]
-        v, noise, p, floor = np.exp(theta_p[d:])
+        v, noise, p, floor, b = np.exp(theta_p[d:])
         a = _floor(y_n[rows], floor)
         z_n = a * np.log1p(y_n[rows] / a)
-        sd_d, length_d = _power_sd(W_nd, p), np.exp(theta_p[:d])
-        U_nd = W_nd[rows] ** p / sd_d / length_d
-        covariance = v * _matern(_distance2(U_nd, U_nd)) + share_nn[np.ix_(rows, rows)]
+        middle_d, sd_d = _powers(W_nd, p)
+        unit_d = sd_d * np.exp(theta_p[:d])
+        U_nd = (W_nd[rows] ** p - middle_d) / unit_d
+        covariance = v * _matern(_distance2(U_nd, U_nd)) + b * U_nd @ U_nd.T + share_nn[np.ix_(rows, rows)]
         covariance[np.diag_indices(len(rows))] += noise + JITTER
         inverse_nn, _ = _inverse(covariance)
         weight_n = inverse_nn.sum(1)
         mu = float(weight_n @ z_n / weight_n.sum())
-        return cls(rows, sd_d, length_d, v, noise, p, a, mu, U_nd, inverse_nn, inverse_nn @ (z_n - mu))
+        return cls(rows, middle_d, unit_d, v, b, noise, p, a, mu, U_nd, inverse_nn, inverse_nn @ (z_n - mu))
 
     def coordinates(self, W_qd: Floats) -> Floats:
         """Coordinates u of each row, (q, d)."""
-        u: Floats = W_qd**self.p / self.sd_d / self.length_d
+        u: Floats = (W_qd**self.p - self.middle_d) / self.unit_d
         return u
+
+    @property
+    def line_d(self) -> Floats:
+        """Slopes of the mean's linear part in the coordinates, (d,)."""
+        line: Floats = self.b * self.alpha_n @ self.U_nd
+        return line
 
     def straight(self, z: Floats) -> Floats:
         """The metric, mean 0 and sd 1, of a value on the bent scale."""
@@ -134,11 +148,14 @@ class _Metric:
         step = max(1, N_AT_ONCE // max(len(self.alpha_n), 1))
         for start in range(0, len(W_qd), step):
             part = slice(start, start + step)
-            k_qn = self.v * _matern(_distance2(self.coordinates(W_qd[part]), self.U_nd))
-            mean_q[part] = self.mu + k_qn @ self.alpha_n
+            U_qd = self.coordinates(W_qd[part])
+            k_qn = self.v * _matern(_distance2(U_qd, self.U_nd))
+            mean_q[part] = self.mu + k_qn @ self.alpha_n + U_qd @ self.line_d
             if with_sd:
+                k_qn += self.b * U_qd @ self.U_nd.T
                 explained_q = np.einsum("qn,qn->q", k_qn @ self.inverse_nn, k_qn)
-                sd_q[part] = np.sqrt(np.maximum(self.v - explained_q, 1e-12))
+                prior_q = self.v + self.b * (U_qd**2).sum(1)
+                sd_q[part] = np.sqrt(np.maximum(prior_q - explained_q, 1e-12))
         return mean_q, sd_q
 
     def left_out(self, group_n: Ints) -> tuple[Floats, Floats]:
@@ -158,7 +175,7 @@ class MixtureGPFit:
     """A process per metric, from the rows and hyper-parameters.
 
     `W_nd` the runs' weights, `Y_mn` their metrics in numbers of size one (NaN: not measured); `theta_mp` logs of
-    lengths (d), variance, noise, power and floor; `share_m` variance that all mixtures of a replicate share,
+    lengths (d), variance, noise, power, floor and slope; `share_m` variance that all mixtures of a replicate share,
     `replicate_n`, `group_n`; `stretch_m` of the intervals; `correlation_mm` of errors over metrics.
     """
 
@@ -181,10 +198,11 @@ class MixtureGPFit:
     def of(cls, **fields: Any) -> MixtureGPFit:
         """The fit of given hyper-parameters: everything that follows from them and the rows."""
         same_nn = (fields["replicate_n"][:, None] == fields["replicate_n"][None, :]).astype(np.float64)
-        processes = tuple(
-            _Metric.at(fields["W_nd"], y_n, share * same_nn, theta_p)
-            for y_n, share, theta_p in zip(fields["Y_mn"], fields["share_m"], fields["theta_mp"], strict=True)
-        )
+        with one_thread():
+            processes = tuple(
+                _Metric.at(fields["W_nd"], y_n, share * same_nn, theta_p)
+                for y_n, share, theta_p in zip(fields["Y_mn"], fields["share_m"], fields["theta_mp"], strict=True)
+            )
         z_mn = np.full(fields["Y_mn"].shape, np.nan)
         for j, one in enumerate(processes):
             error, sd = one.left_out(fields["group_n"])
@@ -231,36 +249,40 @@ class MixtureGPFit:
             U_qd = one.coordinates(W_qd)
             r_qn = np.sqrt(5.0 * _distance2(U_qd, one.U_nd))
             fall_qn = -(5.0 / 3.0) * one.v * (1.0 + r_qn) * np.exp(-r_qn) * one.alpha_n
-            along_qd = fall_qn.sum(1)[:, None] * U_qd - fall_qn @ one.U_nd
+            along_qd = fall_qn.sum(1)[:, None] * U_qd - fall_qn @ one.U_nd + one.line_d
             z_q = one.said(W_qd, with_sd=False)[0]
             rise_q = self.sign_m[j] * self.scale_m[j] * np.exp(np.clip(z_q / one.a, -50.0, 20.0))
-            slope[:, j] = rise_q[:, None] * along_qd * (one.p * U_qd / W_qd)
+            slope[:, j] = rise_q[:, None] * along_qd * (one.p * W_qd ** (one.p - 1.0) / one.unit_d)
         return slope
 
     def browser(self) -> dict[str, Any]:
         """Plain data that the page evaluates, domains in the order of `domains`.
 
-        Per metric, with u = w^p ÷ unit:
-        z = mu + Σ_i alpha_i · v · M(|u − U_i|),  value = sign · (shift + scale · a · (exp(clip(z ÷ a, −50, 20)) − 1)),
+        Per metric, with u = (w^p − middle) ÷ unit:
+        z = mu + line · u + Σ_i alpha_i · v · M(|u − U_i|),
+        value = sign · (shift + scale · a · (exp(clip(z ÷ a, −50, 20)) − 1)),
         M(r) = (1 + √5 r + 5 r² ÷ 3) exp(−√5 r), U_i from the rows `W` that `rows` names. Draw k replaces z by
-        z + stretch · (Σ_f c_kf √(2 v ÷ F) cos(ω_f · u + b_f) + Σ_i beta_ki · v · M(|u − U_i|)).
+        z + stretch · (lines_k · u + Σ_f c_kf √(2 v ÷ F) cos(ω_f · u + b_f) + Σ_i beta_ki · v · M(|u − U_i|)).
         """
         n_draws, n_features = N_BROWSER
         metrics = []
         for j, one in enumerate(self.processes):
-            c_kf, beta_kn = self._paths(j, n_draws, n_features)
+            c_kf, beta_kn, line_kd = self._paths(j, n_draws, n_features)
             metrics.append(
                 {
                     "sign": self.sign_m[j],
                     "shift": self.shift_m[j],
                     "scale": self.scale_m[j],
                     "rows": one.rows.tolist(),
-                    "unit": (one.sd_d * one.length_d).tolist(),
+                    "middle": one.middle_d.tolist(),
+                    "unit": one.unit_d.tolist(),
                     **{key: float(getattr(one, key)) for key in ("v", "p", "a", "mu")},
                     "alpha": one.alpha_n.tolist(),
+                    "line": one.line_d.tolist(),
                     "stretch": self.stretch_m[j],
                     "c": _short(c_kf),
                     "beta": _short(beta_kn),
+                    "lines": _short(line_kd),
                 }
             )
         omega_fd, b_f = _features(n_features, len(self.domains))
@@ -305,7 +327,7 @@ class MixtureGPFit:
         except (KeyError, TypeError, ValueError) as error:
             raise _damaged(repr(error)) from None
         m, d, n = len(metrics), len(domains), len(group)
-        shapes = ((m,), (m,), (m,), (n, d), (m, n), (m,), (m, d + 4), (n,))
+        shapes = ((m,), (m,), (m,), (n, d), (m, n), (m,), (m, d + 5), (n,))
         found = tuple(array.shape for array in (sign, shift, scale, W, Y, share, theta, replicate))
         if found != shapes:
             raise _damaged(f"shapes {found}")
@@ -334,9 +356,9 @@ class MixtureGPFit:
         out = np.empty((n_draws, len(W_qd), len(self.metrics)))
         noise_kqm = _normal(2, (*out.shape[:2], len(self.metrics)), self.correlation_mm) if sense == "run" else None
         for j, one in enumerate(self.processes):
-            c_kf, beta_kn = self._paths(j, n_draws, N_FEATURES)
+            c_kf, beta_kn, line_kd = self._paths(j, n_draws, N_FEATURES)
             U_qd = one.coordinates(W_qd)
-            away_kq = c_kf @ _basis(U_qd, omega_fd, b_f, one.v).T
+            away_kq = c_kf @ _basis(U_qd, omega_fd, b_f, one.v).T + line_kd @ U_qd.T
             away_kq += beta_kn @ (one.v * _matern(_distance2(U_qd, one.U_nd))).T
             if noise_kqm is not None:
                 away_kq += np.sqrt(one.noise + self.share_m[j]) * noise_kqm[:, :, j]
@@ -344,17 +366,20 @@ class MixtureGPFit:
             out[:, :, j] = self._unit(j, z_q + self.stretch_m[j] * away_kq)
         return out
 
-    def _paths(self, j: int, n_draws: int, n_features: int) -> tuple[Floats, Floats]:
-        """Coefficients of the draws of metric j: of features (k, f), and of kernels at its rows (k, rows).
+    def _paths(self, j: int, n_draws: int, n_features: int) -> tuple[Floats, Floats, Floats]:
+        """Coefficients of the draws of metric j: of features (k, f), of kernels at its rows (k, rows), and of the
+        coordinates (k, d).
 
-        A draw of the prior, c · features, is corrected by what the rows say of it with noise of its own.
+        A draw of the prior, c · features + slopes · u, is corrected by what the rows say of it with noise of its own.
         """
         one, m = self.processes[j], len(self.metrics)
         omega_fd, b_f = _features(n_features, len(self.domains))
         c_kf = _normal(0, (n_draws, n_features, m), self.correlation_mm)[:, :, j]
         noise_kn = _normal(1, (n_draws, self.Y_mn.shape[1], m), self.correlation_mm)[:, one.rows, j]
-        prior_kn = c_kf @ _basis(one.U_nd, omega_fd, b_f, one.v).T
-        return c_kf, -(prior_kn + np.sqrt(one.noise) * noise_kn) @ one.inverse_nn
+        slope_kd = np.sqrt(one.b) * _normal(3, (n_draws, len(self.domains), m), self.correlation_mm)[:, :, j]
+        prior_kn = c_kf @ _basis(one.U_nd, omega_fd, b_f, one.v).T + slope_kd @ one.U_nd.T
+        beta_kn = -(prior_kn + np.sqrt(one.noise) * noise_kn) @ one.inverse_nn
+        return c_kf, beta_kn, slope_kd + one.b * beta_kn @ one.U_nd
 
 
 def _damaged(found: str) -> InputError:
@@ -370,7 +395,7 @@ def _fit(obs: Observations, n_learn: int) -> MixtureGPFit:
     Y_mn, W_nd, d = np.ascontiguousarray(units.numbers(obs)), np.ascontiguousarray(obs.W_nd), len(obs.domains)
     measured = {one.metric: one for one in obs.noise()}
     learn = np.sort(np.random.default_rng(0).permutation(len(W_nd))[:n_learn])
-    theta_mp, share_m = np.empty((len(Y_mn), d + 4)), np.zeros(len(Y_mn))
+    theta_mp, share_m = np.empty((len(Y_mn), d + 5)), np.zeros(len(Y_mn))
     for j, metric in enumerate(obs.metrics):
         prior = _prior(d)
         if metric.name in measured:
@@ -397,8 +422,8 @@ def _fit(obs: Observations, n_learn: int) -> MixtureGPFit:
 
 
 def _prior(d: int) -> tuple[Floats, Floats]:
-    """Mean and sd of the logs of the hyper-parameters, (d + 4,) each."""
-    few = (SIGNAL, NOISE, POWER, FLOOR)
+    """Mean and sd of the logs of the hyper-parameters, (d + 5,) each."""
+    few = (SIGNAL, NOISE, POWER, FLOOR, SLOPE)
     mean = np.array([*[0.5 * np.log(d) + LENGTH[0]] * d, *(one[0] for one in few)])
     return mean, np.array([*[LENGTH[1]] * d, *(one[1] for one in few)])
 
@@ -427,16 +452,17 @@ def _cost(
     −log p(y) = ½ (z − μ)ᵀ K⁻¹ (z − μ) + ½ log |K| + Σ log(1 + y ÷ a), the last term being the bend's Jacobian.
     """
     n, d = W_nd.shape
-    v, noise, p, floor = np.exp(theta_p[d:])
+    v, noise, p, floor, b = np.exp(theta_p[d:])
     a = _floor(y_n, floor)
     log_n = np.log1p(y_n / a)
     z_n = a * log_n
-    sd_d, length_d = _power_sd(W_nd, p), np.exp(theta_p[:d])
-    U_nd = W_nd**p / sd_d / length_d
+    middle_d, sd_d = _powers(W_nd, p)
+    unit_d = sd_d * np.exp(theta_p[:d])
+    U_nd = (W_nd**p - middle_d) / unit_d
     r_nn = np.sqrt(5.0 * _distance2(U_nd, U_nd))
     decay_nn = np.exp(-r_nn)
     shape_nn = (1.0 + r_nn + r_nn**2 / 3.0) * decay_nn
-    covariance = v * shape_nn + share_nn
+    covariance = v * shape_nn + b * U_nd @ U_nd.T + share_nn
     covariance[np.diag_indices(n)] += noise + JITTER
     inverse_nn, log_det = _inverse(covariance)
     if not np.isfinite(log_det):
@@ -449,9 +475,8 @@ def _cost(
     # With M = α αᵀ − K⁻¹, the slope of the likelihood's cost in any θ is −½ Σ M ∘ ∂K/∂θ.
     M_nn = np.outer(alpha_n, alpha_n) - inverse_nn
     B_nn = v * (5.0 / 3.0) * (1.0 + r_nn) * decay_nn * M_nn
-    pull_nd = B_nn.sum(1)[:, None] * U_nd - B_nn @ U_nd
-    step = 1e-4
-    up, down = (W_nd**power / _power_sd(W_nd, power) / length_d for power in (p * np.exp(step), p * np.exp(-step)))
+    along_nd = b * M_nn @ U_nd
+    pull_nd = B_nn.sum(1)[:, None] * U_nd - B_nn @ U_nd - along_nd
     move_n = floor * float(np.ptp(y_n)) * (log_n - (y_n / a) / (1.0 + y_n / a))
     squeeze_n = -(y_n / a**2) / (1.0 + y_n / a) * floor * float(np.ptp(y_n))
     slope = np.concatenate(
@@ -460,8 +485,9 @@ def _cost(
             [
                 -0.5 * v * (M_nn * shape_nn).sum(),
                 -0.5 * noise * np.trace(M_nn),
-                (pull_nd * (up - down)).sum() / (2.0 * step),
+                (pull_nd * _power_slope(W_nd, p, U_nd, sd_d, unit_d)).sum(),
                 alpha_n @ move_n + squeeze_n.sum(),
+                -0.5 * (along_nd * U_nd).sum(),
             ],
         ]
     )
@@ -474,10 +500,22 @@ def _floor(y_n: Floats, floor: float) -> float:
     return float(floor * span - y_n.min()) if span > 0.0 else 1.0
 
 
-def _power_sd(W_nd: Floats, p: float) -> Floats:
-    """Sd of each coordinate w^p over the rows; 1 where a weight never changes."""
-    sd_d = (W_nd**p).std(0)
-    return np.where(sd_d > 1e-9, sd_d, 1.0)
+def _powers(W_nd: Floats, p: float) -> tuple[Floats, Floats]:
+    """Mean and sd of each w^p over the rows, (d,) each; sd 1 where a weight never changes."""
+    power_nd = W_nd**p
+    middle_d = power_nd.sum(0) / len(power_nd)
+    sd_d = np.sqrt(((power_nd - middle_d) ** 2).sum(0) / len(power_nd))
+    return middle_d, np.where(sd_d > 1e-9, sd_d, 1.0)
+
+
+def _power_slope(W_nd: Floats, p: float, U_nd: Floats, sd_d: Floats, unit_d: Floats) -> Floats:
+    """Slope of the coordinates u in log p, (n, d)."""
+    slope_nd = p * W_nd**p * np.log(np.maximum(W_nd, LEAST))
+    slope_nd = slope_nd - slope_nd.sum(0) / len(slope_nd)
+    away_nd = U_nd * unit_d
+    widening_d = (away_nd * slope_nd).sum(0) / len(slope_nd) / sd_d**2
+    moved: Floats = (slope_nd - away_nd * widening_d) / unit_d
+    return moved
 
 
 def _distance2(A_nd: Floats, B_nd: Floats) -> Floats:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from mixdesk.core.errors import NotEnoughEvidence
 from mixdesk.core.observations import Floats, Ints, Observations
@@ -18,6 +20,14 @@ N_PRIOR = 10
 # Variance of a run ÷ variance of its replicate's offset, where no crossed block measures it, and the range allowed: a
 # smaller ratio would leave the level of a law to rounding, the largest means no offsets.
 OFFSET_RATIO, OFFSET_RATIOS = 1.0, (1e-4, 1e6)
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """Linear algebra on one thread while a law is fitted: its matrices are small, and threads that wait for each other
+    made the default law 2 to 14 times slower (docs/log.md).
+    """
+    limit: AbstractContextManager[object] = threadpool_limits(limits=1, user_api="blas")
+    return limit
 
 
 def content_order(obs: Observations) -> tuple[Ints, Ints]:

@@ -92,8 +92,8 @@ window.mixlaws = (() => {
       const d = law.domains.length, F = law.b.length, omega = Float64Array.from(law.omega.flat());
       const ready = law.processes.map(one => {
         const U = new Float64Array(one.rows.length * d);
-        one.rows.forEach((row, i) => { for (let j = 0; j < d; j++) U[i * d + j] = law.W[row][j] ** one.p / one.unit[j]; });
-        return { U, alpha: Float64Array.from(one.alpha), c: one.c.map(numbers), beta: one.beta.map(numbers), kernel: new Float64Array(one.rows.length), wave: new Float64Array(F) };
+        one.rows.forEach((row, i) => { for (let j = 0; j < d; j++) U[i * d + j] = (law.W[row][j] ** one.p - one.middle[j]) / one.unit[j]; });
+        return { U, alpha: Float64Array.from(one.alpha), c: one.c.map(numbers), beta: one.beta.map(numbers), lines: one.lines.map(numbers), kernel: new Float64Array(one.rows.length), wave: new Float64Array(F) };
       });
       const dot = (a, b) => { let sum = 0; for (let i = 0; i < a.length; i++) sum += a[i] * b[i]; return sum; };
       const near = (one, { U, kernel }, u) => {
@@ -104,14 +104,15 @@ window.mixlaws = (() => {
         return kernel;
       };
       const value = (one, z) => one.sign * (one.shift + one.scale * one.a * Math.expm1(Math.max(-50, Math.min(20, z / one.a))));
-      const place = (one, w) => w.map((x, j) => x ** one.p / one.unit[j]);
-      const mean = w => law.processes.map((one, m) => value(one, one.mu + dot(near(one, ready[m], place(one, w)), ready[m].alpha)));
+      const place = (one, w) => w.map((x, j) => (x ** one.p - one.middle[j]) / one.unit[j]);
+      const centre = (one, mine, u) => one.mu + dot(one.line, u) + dot(near(one, mine, u), mine.alpha);
+      const mean = w => law.processes.map((one, m) => value(one, centre(one, ready[m], place(one, w))));
       const draws = w => {
         const out = law.processes[0].c.map(() => []);
         law.processes.forEach((one, m) => {
-          const mine = ready[m], u = place(one, w), kernel = near(one, mine, u), z = one.mu + dot(kernel, mine.alpha), size = Math.sqrt(2 * one.v / F);
+          const mine = ready[m], u = place(one, w), z = centre(one, mine, u), size = Math.sqrt(2 * one.v / F);
           for (let f = 0; f < F; f++) { let x = law.b[f]; for (let j = 0; j < d; j++) x += omega[f * d + j] * u[j]; mine.wave[f] = size * Math.cos(x); }
-          out.forEach((row, k) => row.push(!mine.c[k] ? NaN : value(one, z + one.stretch * (dot(mine.c[k], mine.wave) + dot(mine.beta[k], kernel)))));
+          out.forEach((row, k) => row.push(!mine.c[k] ? NaN : value(one, z + one.stretch * (dot(mine.lines[k], u) + dot(mine.c[k], mine.wave) + dot(mine.beta[k], mine.kernel)))));
         });
         return out;
       };
