@@ -5,7 +5,8 @@
 Nobody knows which form is right, and the best at one scale need not be the best at the next: an average loses little to
 its best member and much less than its worst. The weights ω maximise the log score of that mean and variance on runs
 that each member predicted without their mixture, with a prior that bounds them away from certainty; what is used is
-their posterior mean. Intervals are stretched to cover what was left out.
+their posterior mean. Intervals are stretched to cover what was left out, and draws are mixed over metrics so that
+their deviations go together as the errors on left-out runs do: a mean over metrics then has an interval of its own.
 
 Reference: universalitylens (a mixture pays for the prior weight of what is near the truth). What we do differently:
 stacking rather than the Bayesian posterior, which settles on one member even where all are wrong; the score is that of
@@ -45,6 +46,8 @@ BEYOND = 1.0
 N_PARTS = 10
 # The browser gets this many draws: no member sends fewer.
 N_BROWSER_DRAWS = 32
+# Draws from which the correlation of deviations over metrics is taken.
+N_MIXING_DRAWS = 64
 # Intervals may shrink to this part of what the members claim together: an average can be surer than they are.
 LEAST_STRETCH = 0.75
 # Least sd of a prediction, in sd of the metric.
@@ -85,32 +88,26 @@ class Average:
                     bound=f"more than {LEAST_MIXTURES} mixtures with a value, for {len(obs.domains)} domains",
                     remedy="run more trials, or merge domains",
                 )
-        limits_2m = _limits(obs)
-        mean_knm, sd_knm = (np.array([getattr(one, name) for one in members.values()]) for name in ("mean_nm", "sd_nm"))
-        mean_knm, sd_knm = _bounded(mean_knm, sd_knm, limits_2m)
-
-        def weighed(seen_n: Ints, fits: dict[str, LawFit]) -> AverageFit:
-            Y_nm = obs.Y_nm[seen_n]
-            weight_km = _weights(mean_knm[:, seen_n], sd_knm[:, seen_n], Y_nm)
-            mean_nm, said_nm = _moments(weight_km, mean_knm[:, seen_n], sd_knm[:, seen_n])
-            return AverageFit(
-                domains=obs.domains,
-                metrics=tuple(metric.name for metric in obs.metrics),
-                members=fits,
-                weight_km=weight_km,
-                stretch_m=stretch(((Y_nm - mean_nm) / said_nm).T, LEAST_STRETCH),
-                limits_2m=limits_2m,
-            )
-
-        full = weighed(np.arange(len(obs.trials)), {name: one.full for name, one in members.items()})
+        crossed = _Members.of(members, _limits(obs))
+        full = crossed.average(obs, np.arange(len(obs.trials)), {name: one.full for name, one in members.items()})
+        seen_pn = [np.flatnonzero(~np.isin(obs.group_n, part)) for part in parts]
         held = [
-            weighed(
-                np.flatnonzero(~np.isin(obs.group_n, part)),
-                {name: one.held[p] for name, one in members.items()},
-            )
-            for p, part in enumerate(parts)
+            crossed.average(obs, seen_n, {name: one.held[p] for name, one in members.items()})
+            for p, seen_n in enumerate(seen_pn)
         ]
-        return full, held
+        mean_nm, sd_nm = _moments(full.weight_km, crossed.mean_knm, crossed.sd_knm)
+        away_knm = np.zeros((N_MIXING_DRAWS, *obs.Y_nm.shape))
+        for part, fit in zip(parts, held, strict=True):
+            rows = np.flatnonzero(np.isin(obs.group_n, part))
+            said = fit.predict(_inputs(obs, rows), N_MIXING_DRAWS, level=0.0, sense="run")
+            assert said.draws_kqm is not None, "draws were asked for"
+            away_knm[:, rows] = said.draws_kqm - said.mean_qm
+        error_nm = obs.Y_nm - mean_nm
+
+        def mixed(fit: AverageFit, rows_n: Ints) -> AverageFit:
+            return replace(fit, mix_mm=_mixing(error_nm[rows_n], away_knm[:, rows_n], sd_nm[rows_n]))
+
+        return mixed(full, np.arange(len(error_nm))), [mixed(*one) for one in zip(held, seen_pn, strict=True)]
 
     def restore(self, data: dict[str, Any]) -> AverageFit:
         """The fit that `AverageFit.to_dict` wrote."""
@@ -156,17 +153,45 @@ class _Crossed:
         mean_nm, sd_nm = np.full(obs.Y_nm.shape, np.nan), np.full(obs.Y_nm.shape, np.nan)
         for part, fit in zip(parts, held, strict=True):
             rows = np.flatnonzero(np.isin(obs.group_n, part))
-            out = obs.take(rows)
-            inputs = Inputs(domains=out.domains, W_qsd=out.W_nsd, until_qs=out.until_ns, covariates=out.covariates)
             where = np.ix_(rows, np.array(columns))
-            mean_nm[where], sd_nm[where] = _said(fit, inputs, "run")
+            mean_nm[where], sd_nm[where] = _said(fit, _inputs(obs, rows), "run")
         return cls(full, held, mean_nm, sd_nm)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Members:
+    """Mean and sd of one run at each row by each member that had not seen it, (k, n, m), within the limits."""
+
+    mean_knm: Floats
+    sd_knm: Floats
+    limits_2m: Floats
+
+    @classmethod
+    def of(cls, members: Mapping[str, _Crossed], limits_2m: Floats) -> _Members:
+        mean_knm, sd_knm = (np.array([getattr(one, name) for one in members.values()]) for name in ("mean_nm", "sd_nm"))
+        return cls(*_bounded(mean_knm, sd_knm, limits_2m), limits_2m)
+
+    def average(self, obs: Observations, seen_n: Ints, fits: dict[str, LawFit]) -> AverageFit:
+        """The average of `fits`, weighed and stretched by the rows `seen_n`; its draws are not mixed yet."""
+        Y_nm, mean_knm, sd_knm = obs.Y_nm[seen_n], self.mean_knm[:, seen_n], self.sd_knm[:, seen_n]
+        weight_km = _weights(mean_knm, sd_knm, Y_nm)
+        mean_nm, sd_nm = _moments(weight_km, mean_knm, sd_knm)
+        return AverageFit(
+            domains=obs.domains,
+            metrics=tuple(metric.name for metric in obs.metrics),
+            members=fits,
+            weight_km=weight_km,
+            stretch_m=stretch(((Y_nm - mean_nm) / sd_nm).T, LEAST_STRETCH),
+            mix_mm=np.eye(Y_nm.shape[1]),
+            limits_2m=self.limits_2m,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class AverageFit:
     """Fits of the members by name, their weights `weight_km` per metric (columns sum to one), `stretch_m` of the
-    intervals and `limits_2m`, the least and greatest value a member may say.
+    intervals, `mix_mm` by which a draw's deviations (a row) are multiplied, and `limits_2m`, the least and greatest
+    value a member may say.
     """
 
     domains: tuple[str, ...]
@@ -174,6 +199,7 @@ class AverageFit:
     members: dict[str, LawFit]
     weight_km: Floats
     stretch_m: Floats
+    mix_mm: Floats
     limits_2m: Floats
 
     def predict(self, inputs: Inputs, draws: int = 0, *, level: float = 0.9, sense: str = "mean") -> Prediction:
@@ -218,7 +244,7 @@ class AverageFit:
         """Members as their own browser data; the page averages what they say, held within `limits`, by `weights`.
 
         A metric that a member does not know has weight 0 there. Draw k of metric m is
-        mean + stretch · (draw k of member `picks`[k][m] − mean).
+        mean + stretch · Σ_l `mix`[l][m] · (draw k of member `picks`[k][l] of metric l − its mean).
         """
         plain = [fit.browser() for fit in self.members.values()]
         return {
@@ -228,6 +254,7 @@ class AverageFit:
             "members": plain,
             "weights": self.weight_km.tolist(),
             "stretch": self.stretch_m.tolist(),
+            "mix": self.mix_mm.tolist(),
             "limits": self.limits_2m.tolist(),
             "picks": self._picks(N_BROWSER_DRAWS).tolist(),
         }
@@ -240,6 +267,7 @@ class AverageFit:
             "members": {name: fit.to_dict() for name, fit in self.members.items()},
             "weights": self.weight_km.tolist(),
             "stretch": self.stretch_m.tolist(),
+            "mix": self.mix_mm.tolist(),
             "limits": self.limits_2m.tolist(),
         }
 
@@ -252,15 +280,15 @@ class AverageFit:
         """
         try:
             domains, metrics = tuple(data["domains"]), tuple(data["metrics"])
-            weight, stretched, limits = (
-                np.array(data[key], dtype=np.float64) for key in ("weights", "stretch", "limits")
+            weight, stretched, mix, limits = (
+                np.array(data[key], dtype=np.float64) for key in ("weights", "stretch", "mix", "limits")
             )
             members = {name: MEMBERS[name].restore(inner) for name, inner in data["members"].items()}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _damaged(repr(error)) from None
         m = len(metrics)
-        found = (weight.shape, stretched.shape, limits.shape)
-        if found != ((len(members), m), (m,), (2, m)):
+        found = (weight.shape, stretched.shape, mix.shape, limits.shape)
+        if found != ((len(members), m), (m,), (m, m), (2, m)):
             raise _damaged(f"shapes {found}")
         return cls(
             domains=domains,
@@ -268,6 +296,7 @@ class AverageFit:
             members=members,
             weight_km=weight,
             stretch_m=stretched,
+            mix_mm=mix,
             limits_2m=limits,
         )
 
@@ -289,7 +318,7 @@ class AverageFit:
                 rows = np.flatnonzero(picks_km[:, mine] == number)
                 draws_kqm[rows, :, mine] = found[rows, :, j]
         draws_kqm = np.clip(draws_kqm, *self.limits_2m)
-        spread: Floats = mean_qm + self.stretch_m * (draws_kqm - mean_qm)
+        spread: Floats = mean_qm + self.stretch_m * ((draws_kqm - mean_qm) @ self.mix_mm)
         return spread
 
     def _picks(self, n_draws: int) -> Ints:
@@ -306,6 +335,16 @@ def _damaged(found: str) -> InputError:
         value=found,
         bound="what its `to_dict` wrote",
         remedy="fit the law again",
+    )
+
+
+def _inputs(obs: Observations, rows: Ints) -> Inputs:
+    """Some of the rows as candidates."""
+    return Inputs(
+        domains=obs.domains,
+        W_qsd=obs.W_nsd[rows],
+        until_qs=obs.until_ns[rows],
+        covariates={name: column[rows] for name, column in obs.covariates.items()},
     )
 
 
@@ -354,6 +393,39 @@ def _moments(weight_km: Floats, mean_kqm: Floats, sd_kqm: Floats) -> tuple[Float
     mean_qm = (weight_k1m * mean_kqm).sum(0)
     variance_qm = (weight_k1m * (sd_kqm**2 + (mean_kqm - mean_qm) ** 2)).sum(0)
     return mean_qm, np.sqrt(np.maximum(variance_qm, 1e-300))
+
+
+def _mixing(error_nm: Floats, away_knm: Floats, sd_nm: Floats) -> Floats:
+    """What turns deviations of draws (rows) into such as go together as the errors (NaN: not measured) do, (m, m).
+
+    In units of each metric's sd it is the symmetric T with T C T = R, C the correlation of the deviations and R that
+    of the errors, drawn towards C by one part in √n: the map that moves the draws least.
+    """
+    C_mm = _correlation((away_knm / sd_nm).reshape(-1, sd_nm.shape[1]))
+    shrink = 1.0 / np.sqrt(max(len(error_nm), 2))
+    R_mm = (1.0 - shrink) * _correlation(np.nan_to_num(error_nm / sd_nm)) + shrink * C_mm
+    root_mm = _power(C_mm, 0.5)
+    inverse_mm = _power(C_mm, -0.5)
+    T_mm = inverse_mm @ _power(root_mm @ R_mm @ root_mm, 0.5) @ inverse_mm
+    unit_m = np.sqrt((sd_nm**2).mean(0))
+    mixing: Floats = T_mm / unit_m[:, None] * unit_m
+    return mixing
+
+
+def _correlation(rows_nm: Floats) -> Floats:
+    """Correlation of columns around zero; a column of zeros has none."""
+    square_mm = rows_nm.T @ rows_nm
+    length_m = np.sqrt(np.maximum(np.diag(square_mm), 1e-300))
+    correlation_mm: Floats = square_mm / np.outer(length_m, length_m)
+    np.fill_diagonal(correlation_mm, 1.0)
+    return correlation_mm
+
+
+def _power(S_mm: Floats, exponent: float) -> Floats:
+    """Power of a symmetric matrix whose eigenvalues count as 1e-6 at least."""
+    values_m, vectors_mm = np.linalg.eigh((S_mm + S_mm.T) / 2.0)
+    power: Floats = (vectors_mm * np.maximum(values_m, 1e-6) ** exponent) @ vectors_mm.T
+    return power
 
 
 def _weights(mean_knm: Floats, sd_knm: Floats, Y_nm: Floats) -> Floats:

@@ -44,12 +44,14 @@ LENGTH, SIGNAL, NOISE, POWER, FLOOR, SLOPE = (
 )
 # The search starts at the prior's mean and goes this many of its sd at most.
 REACH = 4.0
-# Steps of L-BFGS at most.
-N_STEPS = 80
+# Steps of L-BFGS at most, and the relative gain of the log posterior below which it has settled.
+N_STEPS, SETTLED = 80, 1e-6
 # Rows on which the hyper-parameters are learned at most, for a fit and for each of several fits without some mixtures:
 # a step costs the cube of the rows, and this many settle them. The latter learn afresh: those of the full fit have
 # seen what is left out, and found a rank correlation of .1 in pure noise.
 N_LEARN, N_LEARN_AGAIN = 256, 128
+# Rows that a process holds at most, a random part of more: its cost is their cube, and noise hides what they would add.
+N_HELD = 1_024
 # Added to the noise variance: keeps a Cholesky factor where repeats agree to the last bit.
 JITTER = 1e-6
 # Random features behind a draw, and the draws and features that the browser gets.
@@ -265,9 +267,9 @@ class MixtureGPFit:
         z + stretch · (lines_k · u + Σ_f c_kf √(2 v ÷ F) cos(ω_f · u + b_f) + Σ_i beta_ki · v · M(|u − U_i|)).
         """
         n_draws, n_features = N_BROWSER
-        metrics = []
+        metrics, chance = [], self._chance(n_draws, n_features)
         for j, one in enumerate(self.processes):
-            c_kf, beta_kn, line_kd = self._paths(j, n_draws, n_features)
+            c_kf, beta_kn, line_kd = self._paths(j, *chance)
             metrics.append(
                 {
                     "sign": self.sign_m[j],
@@ -355,8 +357,9 @@ class MixtureGPFit:
         omega_fd, b_f = _features(N_FEATURES, len(self.domains))
         out = np.empty((n_draws, len(W_qd), len(self.metrics)))
         noise_kqm = _normal(2, (*out.shape[:2], len(self.metrics)), self.correlation_mm) if sense == "run" else None
+        chance = self._chance(n_draws, N_FEATURES)
         for j, one in enumerate(self.processes):
-            c_kf, beta_kn, line_kd = self._paths(j, n_draws, N_FEATURES)
+            c_kf, beta_kn, line_kd = self._paths(j, *chance)
             U_qd = one.coordinates(W_qd)
             away_kq = c_kf @ _basis(U_qd, omega_fd, b_f, one.v).T + line_kd @ U_qd.T
             away_kq += beta_kn @ (one.v * _matern(_distance2(U_qd, one.U_nd))).T
@@ -366,17 +369,24 @@ class MixtureGPFit:
             out[:, :, j] = self._unit(j, z_q + self.stretch_m[j] * away_kq)
         return out
 
-    def _paths(self, j: int, n_draws: int, n_features: int) -> tuple[Floats, Floats, Floats]:
+    def _chance(self, n_draws: int, n_features: int) -> tuple[Floats, Floats, Floats]:
+        """Normal numbers behind draws: of features (k, f, m), of runs (k, n, m) and of slopes (k, d, m)."""
+        n, d, m = len(self.W_nd), len(self.domains), len(self.metrics)
+        shapes = ((n_draws, n_features, m), (n_draws, n, m), (n_draws, d, m))
+        features, runs, slopes = (
+            _normal(seed, shape, self.correlation_mm) for seed, shape in zip((0, 1, 3), shapes, strict=True)
+        )
+        return features, runs, slopes
+
+    def _paths(self, j: int, c_kfm: Floats, noise_knm: Floats, slope_kdm: Floats) -> tuple[Floats, Floats, Floats]:
         """Coefficients of the draws of metric j: of features (k, f), of kernels at its rows (k, rows), and of the
         coordinates (k, d).
 
         A draw of the prior, c · features + slopes · u, is corrected by what the rows say of it with noise of its own.
         """
-        one, m = self.processes[j], len(self.metrics)
-        omega_fd, b_f = _features(n_features, len(self.domains))
-        c_kf = _normal(0, (n_draws, n_features, m), self.correlation_mm)[:, :, j]
-        noise_kn = _normal(1, (n_draws, self.Y_mn.shape[1], m), self.correlation_mm)[:, one.rows, j]
-        slope_kd = np.sqrt(one.b) * _normal(3, (n_draws, len(self.domains), m), self.correlation_mm)[:, :, j]
+        one = self.processes[j]
+        omega_fd, b_f = _features(c_kfm.shape[1], len(self.domains))
+        c_kf, noise_kn, slope_kd = c_kfm[:, :, j], noise_knm[:, one.rows, j], np.sqrt(one.b) * slope_kdm[:, :, j]
         prior_kn = c_kf @ _basis(one.U_nd, omega_fd, b_f, one.v).T + slope_kd @ one.U_nd.T
         beta_kn = -(prior_kn + np.sqrt(one.noise) * noise_kn) @ one.inverse_nn
         return c_kf, beta_kn, slope_kd + one.b * beta_kn @ one.U_nd
@@ -389,8 +399,11 @@ def _damaged(found: str) -> InputError:
 
 
 def _fit(obs: Observations, n_learn: int) -> MixtureGPFit:
-    """Learn the hyper-parameters of each metric on at most `n_learn` rows, and take in all rows."""
+    """Learn the hyper-parameters of each metric on at most `n_learn` rows, and take in `N_HELD` at most."""
     obs = ordered(obs, LEAST_MIXTURES, "gp")
+    if len(obs.trials) > N_HELD:
+        held = np.random.default_rng(1).permutation(len(obs.trials))[:N_HELD]
+        obs = ordered(obs.take(np.sort(held)), LEAST_MIXTURES, "gp")
     units = Units.of(obs)
     Y_mn, W_nd, d = np.ascontiguousarray(units.numbers(obs)), np.ascontiguousarray(obs.W_nd), len(obs.domains)
     measured = {one.metric: one for one in obs.noise()}
@@ -438,7 +451,7 @@ def _learn(W_nd: Floats, y_n: Floats, share_nn: Floats, prior: tuple[Floats, Flo
         jac=True,
         method="L-BFGS-B",
         bounds=list(zip(mean - REACH * sd, mean + REACH * sd, strict=True)),
-        options={"maxiter": N_STEPS},
+        options={"maxiter": N_STEPS, "ftol": SETTLED},
     )
     theta: Floats = found.x
     return theta

@@ -125,7 +125,10 @@ window.mixlaws = (() => {
       const mean = w => { const said = members.map(one => one.mean(w)); return law.metrics.map((_, m) => sumOf(said.map((row, k) => law.weights[k][m] > 0 ? law.weights[k][m] * bound(row[m], m) : 0))); };
       const draws = w => {
         const centre = mean(w), said = members.map(one => one.draws(w));
-        return law.picks.map((pick, k) => centre.map((c, m) => c + law.stretch[m] * (bound(said[pick[m]][k % said[pick[m]].length][m], m) - c)));
+        return law.picks.map((pick, k) => {
+          const away = centre.map((c, m) => bound(said[pick[m]][k % said[pick[m]].length][m], m) - c);
+          return centre.map((c, m) => c + law.stretch[m] * sumOf(away.map((x, l) => x * law.mix[l][m])));
+        });
       };
       return { mean, draws, interval: normal(at) };
     },
