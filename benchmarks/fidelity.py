@@ -223,11 +223,13 @@ def gate_3(report: Report, laws: list[str], split: str, sizes: tuple[int, ...], 
         gaps, picks = [], []
         for seen, rest in subsets(train, n, n_seeds):
             held = table("test", "1m") if split == "test" else rest
-            league, skipped = score.compare(
-                {name: make(name) for name in laws}, lambda law, s=seen: s, mean_of(train.metrics)
-            )
-            first = score.ranking(league)[0][0]
-            ranks = {name: judge(make(name).fit(seen), held)["spearman"] for name in laws if name not in skipped}
+            judged, ranks = {}, {}
+            for name in laws:
+                fit, rows = score.evidence(make(name), seen, mean_of(train.metrics))
+                own = score.scores(name, rows, metrics=train.metrics)
+                judged[name] = score.Judged(rows=rows, scores=own, seconds=0.0)
+                ranks[name] = judge(fit, held)["spearman"]
+            first = score.ranking(score.league(judged))[0][0]
             gaps.append(max(ranks.values()) - ranks[first])
             picks.append(first)
         picked = ", ".join(f"{name} {picks.count(name)} times" for name in dict.fromkeys(picks))

@@ -12,7 +12,7 @@ from mixdesk.core.objective import Objective, OutOfFold
 from mixdesk.core.observations import Metric, Observations
 from mixdesk.laws.exponential import Exponential
 from mixdesk.laws.score import MEAN as MEAN_OF_METRICS
-from mixdesk.laws.score import _behind, compare, evidence, is_judged, out_of_fold, ranking, scores
+from mixdesk.laws.score import Judged, _behind, evidence, is_judged, league, out_of_fold, ranking, scores
 from mixdesk.laws.trees import Trees
 from mixdesk.testing.worlds import loglinear
 
@@ -127,17 +127,24 @@ def test_control_permuted_scores_have_no_rank(law):
     assert np.sum(np.array(low) > 0.0) <= 1
 
 
-def test_compare_puts_laws_side_by_side_and_says_who_was_left_out():
+def test_a_league_adds_seconds_and_who_is_behind_to_the_scores():
     world = loglinear(8, 2, 0, 0.1)
     obs = world.observations(design(world, 9, np.random.default_rng(0)))
-    laws = {"exponential": Exponential(), "trees": Trees(n_rounds=20)}
-    seen = []
-    league, skipped = compare(laws, lambda law: obs, MEAN, progress=lambda *what: seen.append(what))
-    assert {row.law for row in league} == {"trees"}
-    assert "at least 10 mixtures" in skipped["exponential"]
-    assert [row.value > 0.0 for row in league if row.measure == "seconds"] == [True]
-    assert seen == [("laws", 1, 2), ("laws", 2, 2)]
-    assert ranking(league) == (("trees",),)
+    rows = out_of_fold(Trees(n_rounds=20), obs, MEAN)
+    own = scores("trees", rows, metrics=obs.metrics)
+    found = league({"trees": Judged(rows=rows, scores=own, seconds=2.0)})
+    assert set(own) < set(found)
+    assert [row.value for row in found if row.measure == "seconds"] == [2.0]
+    assert ranking(found) == (("trees",),)
+
+
+def test_a_metric_that_does_not_vary_is_in_no_mean():
+    metrics = [Metric(name=name) for name in "abc"]
+    rows = [row for name in "ac" for row in rows_of([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], metric=name)]
+    found = table(scores("law", [*rows, *rows_of([1.0] * 3, [1.0] * 3, metric="b")], metrics=metrics))
+    assert found["b", "spearman"] == 0.0
+    assert found[MEAN_OF_METRICS, "spearman"] == 1.0
+    assert found[MEAN_OF_METRICS, "width"] == found["a", "width"]
 
 
 def test_too_few_mixtures_to_hold_one_out():

@@ -8,9 +8,14 @@ from pathlib import Path
 from mixdesk.api.laws import Evidence, compare_laws, gather_evidence
 from mixdesk.api.recipes import read_recipe
 from mixdesk.core.files import write_text
+from mixdesk.core.objective import LeagueRow
+from mixdesk.core.plan import Plug
 from mixdesk.core.recipe import Recipe
 from mixdesk.report.desk import Answer, render
 from mixdesk.study.study import Study
+
+# Laws beside which the page shows that of the recipe: `law compare` has all of them, and takes its time.
+QUICK = ("exponential", "quadratic", "ridge", "linear")
 
 
 def write_desk(
@@ -34,8 +39,12 @@ def write_desk(
         recipes = [read_recipe(found) for found in paths]
     if evidence is None:
         evidence = [gather_evidence(study, law=r.provenance.law, objective=r.objective) for r in recipes]
-    # The headline stands beside every other law; the further answers show their own alone.
-    league = compare_laws(study, objective=recipes[0].objective)[0] if recipes else ()
+    # The headline stands beside published laws that take no time; the further answers show their own alone.
+    league: tuple[LeagueRow, ...] = ()
+    if recipes:
+        own = evidence[0].law
+        beside = [own, *(Plug(name=name) for name in QUICK if name != own.name)]
+        league = compare_laws(study, beside, objective=recipes[0].objective)[0]
     answers = tuple(
         Answer(
             recipe=recipe,

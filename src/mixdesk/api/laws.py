@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mixdesk import __version__
 from mixdesk.core import registry
-from mixdesk.core.errors import InputError
-from mixdesk.core.files import from_data, read_data, to_data, write_json
+from mixdesk.core.errors import InputError, MixdeskError
+from mixdesk.core.files import fingerprint, from_data, read_data, to_data, write_json
 from mixdesk.core.mixture import Mixture
 from mixdesk.core.objective import LeagueRow, Objective, OutOfFold
 from mixdesk.core.observations import Floats, Inputs, Observations, Prediction
@@ -25,19 +29,22 @@ from mixdesk.study.study import Study
 
 # Candidates that a law is asked about at once: bounds the memory of the answer.
 N_BLOCK = 1_000
+# Seconds from which evidence is kept: what takes less is quicker found again than read.
+WORTH_KEEPING = 1.0
 # Width of a normal 90 % interval, in sd.
 WIDTH_SD = 2.0 * 1.6448536269514722
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Evidence:
-    """A fitted law with its out-of-fold predictions and scores under one objective."""
+    """A fitted law with its out-of-fold predictions and scores under one objective, and the seconds that took."""
 
     law: Plug
     objective: Objective
     fit: LawFit
     rows: tuple[OutOfFold, ...]
     scores: tuple[LeagueRow, ...]
+    seconds: float
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -187,16 +194,33 @@ def predict_csv(law: Path | str, mixtures: Any, out: Path | str | None = None) -
 
 
 def gather_evidence(study: Study, *, law: Plug | str | None = None, objective: Objective | None = None) -> Evidence:
-    """Fit a law and ask it about mixtures it has not seen: what a recipe and the desk stand on."""
+    """Fit a law and ask it about mixtures it has not seen: what a recipe and the desk stand on.
+
+    What was found is kept under `evidence/` in the study, named by everything it follows from (the record, the law, the
+    objective, the version), and read back when it is asked for again, unless it took a moment only; the folder may be
+    deleted at any time.
+
+    Raises:
+        NotEnoughEvidence: too few finished trials, or too few mixtures to hold some out.
+    """
     plug = plug_of(law, study.config.law)
     part = registry.make("laws", plug)
     view = study.view()
     wanted = objective or study.config.objective
     obs = observations(view, part)
-    fit, rows = score.evidence(part, obs, wanted, seed=view.seed)
-    return Evidence(
-        law=plug, objective=wanted, fit=fit, rows=rows, scores=score.scores(plug.name, rows, metrics=obs.metrics)
-    )
+    asked = {"law": to_data(plug), "objective": to_data(wanted), "record": view.record_sha256, "version": __version__}
+    path = study.folder / "evidence" / f"{plug.name}-{fingerprint(json.dumps(asked, sort_keys=True), length=12)}.json"
+    if path.exists():
+        kept = read_data(path)
+        fit, rows, seconds = part.restore(kept["fit"]), _rows_of(kept["rows"]), kept["seconds"]
+    else:
+        start = time.perf_counter()
+        fit, rows = score.evidence(part, obs, wanted, seed=view.seed)
+        seconds = time.perf_counter() - start
+        if seconds > WORTH_KEEPING:
+            write_json(path, {"asked": asked, "fit": fit.to_dict(), "rows": _columns_of(rows), "seconds": seconds})
+    scores = score.scores(plug.name, rows, metrics=obs.metrics)
+    return Evidence(law=plug, objective=wanted, fit=fit, rows=rows, scores=scores, seconds=seconds)
 
 
 def compare_laws(
@@ -208,19 +232,30 @@ def compare_laws(
 ) -> tuple[tuple[LeagueRow, ...], dict[str, str]]:
     """The league: scores of each law on mixtures it had not seen, and the reason where one was skipped.
 
-    `laws`: names or Plugs; default: all there are. A law over scales is judged at the largest scale with runs.
+    `laws`: names or Plugs; default: all there are, but laws over scales only where the runs have several. A law over
+    scales is judged at the largest scale with runs.
     """
-    plugs = [plug_of(law, study.config.law) for law in (laws or registry.names("laws", outside=True))]
     view = study.view()
     wanted = objective or study.config.objective
     wanted.weights(view.metrics)  # a metric that does not exist is the caller's mistake, not the laws'
-    return score.compare(
-        {plug.name: registry.make("laws", plug) for plug in plugs},
-        lambda law: observations(view, law),
-        wanted,
-        seed=view.seed,
-        progress=progress,
-    )
+    plugs = [plug_of(law, study.config.law) for law in (laws or registry.names("laws", outside=True))]
+    judged: dict[str, score.Judged] = {}
+    skipped: dict[str, str] = {}
+    for i, plug in enumerate(plugs):
+        part = registry.make("laws", plug)
+        try:
+            if not laws and score.is_scale_aware(part) and len(_scales(observations(view, part))) < 2:
+                skipped[plug.name] = "the runs have one scale, where it has nothing to add to its base law"
+                continue
+            found = gather_evidence(study, law=plug, objective=wanted)
+        except MixdeskError as error:
+            skipped[plug.name] = str(error)
+        else:
+            judged[plug.name] = score.Judged(rows=found.rows, scores=found.scores, seconds=found.seconds)
+        finally:
+            if progress is not None:
+                progress("laws", i + 1, len(plugs))
+    return score.league(judged), skipped
 
 
 def rank_laws(league: Sequence[LeagueRow]) -> tuple[tuple[str, ...], ...]:
@@ -286,6 +321,20 @@ def part_facts(kind: str, name: str) -> dict[str, Any]:
     """Kind, name, title and reference of a part, for listings."""
     part = registry.part(kind, name)
     return {"kind": kind, "name": name, "title": part.title, "reference": part.reference}
+
+
+def _columns_of(rows: Sequence[OutOfFold]) -> dict[str, list[Any]]:
+    """Out-of-fold rows as columns; a bound that is not known is null."""
+    names = [field.name for field in dataclasses.fields(OutOfFold)]
+    columns = {name: [getattr(row, name) for row in rows] for name in names}
+    return {**columns, **{name: [None if x != x else x for x in columns[name]] for name in ("low", "high")}}
+
+
+def _rows_of(columns: Mapping[str, list[Any]]) -> tuple[OutOfFold, ...]:
+    """The rows that `_columns_of` wrote."""
+    bounds = {name: [math.nan if x is None else x for x in columns[name]] for name in ("low", "high")}
+    whole = {**columns, **bounds}
+    return tuple(OutOfFold(**dict(zip(whole, values, strict=True))) for values in zip(*whole.values(), strict=True))
 
 
 def _scales(obs: Observations) -> list[tuple[float | None, float | None]]:

@@ -16,6 +16,8 @@ from mixdesk.core.observations import Floats, Metric
 # A rival's name on the desk, in the order it is shown. Natural is there only where token counts are known.
 BEST_SEEN, NATURAL, UNIFORM = "best seen", "natural", "uniform"
 RIVALS = (BEST_SEEN, NATURAL, UNIFORM)
+# Terms that a title lists by name at most.
+N_LISTED = 4
 
 # METRIC <= BOUND or METRIC >= BOUND, the way a guard is written in a line.
 _GUARD = re.compile(r"(?P<metric>.+?)\s*(?P<sign><=|>=|≤|≥)\s*(?P<bound>.+)")
@@ -167,7 +169,8 @@ class Objective:
         names = [name for name, weight in self.terms if weight > 0.0]
         if len(names) == 1 and "*" not in names[0]:
             return names[0]
-        return f"{self.reduce} of " + ", ".join(names)
+        listed = ", ".join(names) if len(names) <= N_LISTED else f"{len(names)} metrics, {names[0]} to {names[-1]}"
+        return f"{self.reduce} of {listed}"
 
     def weights(self, metrics: Sequence[Metric]) -> Floats:
         """Weight of each metric, (m,).

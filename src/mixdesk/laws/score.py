@@ -8,17 +8,17 @@ since these disagree. A law that spans scales is judged at the largest scale tha
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau, rankdata
 
-from mixdesk.core.errors import MixdeskError, NotEnoughEvidence
+from mixdesk.core.errors import NotEnoughEvidence
 from mixdesk.core.objective import LeagueRow, Objective, OutOfFold
 from mixdesk.core.observations import Floats, Inputs, Ints, Metric, Observations, Prediction
-from mixdesk.core.protocols import CrossFits, Law, LawFit, Progress, SpansScales
+from mixdesk.core.protocols import CrossFits, Law, LawFit, SpansScales
 from mixdesk.core.trial import FEW_AT_SCALE
 from mixdesk.laws.rows import content_order
 
@@ -39,6 +39,15 @@ BEHIND = 1.645
 N_BEST = 5
 # Scores that are the same thing in every metric, so that their mean over metrics says something.
 FREE = ("spearman", "kendall", "regret@1", "regret@5", "coverage", "width")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judged:
+    """What a law said of runs it had not seen, what that is worth, and the seconds it took."""
+
+    rows: tuple[OutOfFold, ...]
+    scores: tuple[LeagueRow, ...]
+    seconds: float
 
 
 def evidence(
@@ -95,16 +104,20 @@ def scores(name: str, rows: Sequence[OutOfFold], *, metrics: Sequence[Metric] = 
     coverage is the share of runs inside their 90 % interval, width its mean in sd over mixtures. regret is the measured
     value of the mixture predicted best less the best measured, regret@1 the same in units of (mean over mixtures −
     best): 0 the best, 1 a random pick; regret@5 that of the best of the five mixtures predicted best. Regret needs a
-    direction: it is there for "objective" and for the `metrics` given. "mean of metrics" has the mean over metrics of
-    what has no unit, and of rmse where all `metrics` have one unit. A measure that cannot be computed is left out.
+    direction: it is there for "objective" and for the `metrics` given. "mean of metrics" has the mean over the metrics
+    that vary of what has no unit, and of rmse where all `metrics` have one unit. A measure that cannot be computed is
+    left out.
     """
     sign = {OBJECTIVE: 1.0, **{metric.name: metric.sign for metric in metrics}}
     by_metric: dict[str, list[OutOfFold]] = {}
     for row in rows:
         by_metric.setdefault(row.metric, []).append(row)
     out: list[LeagueRow] = []
+    varied = set()
     for metric, mine in by_metric.items():
         measured_g, mean_g = _per_mixture(mine)
+        if metric != OBJECTIVE and np.ptp(measured_g) > 0.0:
+            varied.add(metric)
         found = {"rmse": float(np.sqrt(((measured_g - mean_g) ** 2).mean()))}
         found |= _rank(measured_g, mean_g)
         if metric in sign:
@@ -114,43 +127,23 @@ def scores(name: str, rows: Sequence[OutOfFold], *, metrics: Sequence[Metric] = 
             LeagueRow(law=name, metric=metric, measure=measure, value=value, n=len(measured_g))
             for measure, value in found.items()
         ]
-    return (*out, *_means(name, out, metrics))
+    return (*out, *_means(name, [row for row in out if row.metric in varied], metrics))
 
 
-def compare(
-    laws: Mapping[str, Law],
-    observations: Callable[[Law], Observations],
-    objective: Objective,
-    *,
-    folds: int = 10,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> tuple[tuple[LeagueRow, ...], dict[str, str]]:
-    """Scores of several laws on the same folds, and why a law was skipped.
+def league(judged: Mapping[str, Judged]) -> tuple[LeagueRow, ...]:
+    """Laws by name side by side: their own scores and, for the objective, three more.
 
-    `observations` are the rows that a law is to be fitted on. Beside the `scores`, for the objective: seconds of the
-    fit and its folds together; behind, the rmse less the smallest of the laws judged on the same runs (0: the best);
-    behind:low, its paired 95 % lower bound (≤ 0: no worse than the best as far as these runs tell).
+    seconds of the fit and its folds together; behind, the rmse less the smallest of the laws judged on the same runs
+    (0: the best); behind:low, its paired 95 % lower bound (≤ 0: no worse than the best as far as these runs tell).
     """
-    league: list[LeagueRow] = []
-    judged: dict[str, tuple[OutOfFold, ...]] = {}
-    skipped: dict[str, str] = {}
-    for i, (name, law) in enumerate(laws.items()):
-        start = time.perf_counter()
-        try:
-            obs = observations(law)
-            _, rows = evidence(law, obs, objective, folds=folds, seed=seed)
-        except MixdeskError as error:
-            skipped[name] = str(error)
-        else:
-            seconds = time.perf_counter() - start
-            league += scores(name, rows, metrics=obs.metrics)
-            n = len({row.group for row in rows})
-            league.append(LeagueRow(law=name, metric=OBJECTIVE, measure="seconds", value=seconds, n=n))
-            judged[name] = tuple(row for row in rows if row.metric == OBJECTIVE)
-        if progress is not None:
-            progress("laws", i + 1, len(laws))
-    return (*league, *_behind(judged)), skipped
+    out: list[LeagueRow] = []
+    of_objective: dict[str, tuple[OutOfFold, ...]] = {}
+    for name, one in judged.items():
+        of_objective[name] = tuple(row for row in one.rows if row.metric == OBJECTIVE)
+        n = len({row.group for row in one.rows})
+        seconds = LeagueRow(law=name, metric=OBJECTIVE, measure="seconds", value=one.seconds, n=n)
+        out += [*one.scores, seconds]
+    return (*out, *_behind(of_objective))
 
 
 def ranking(league: Sequence[LeagueRow]) -> tuple[tuple[str, ...], ...]:
@@ -327,9 +320,8 @@ def _interval(rows: Sequence[OutOfFold], spread: float) -> dict[str, float]:
     return found
 
 
-def _means(name: str, league: Sequence[LeagueRow], metrics: Sequence[Metric]) -> list[LeagueRow]:
+def _means(name: str, mine: Sequence[LeagueRow], metrics: Sequence[Metric]) -> list[LeagueRow]:
     """Means over the metrics of a law's own scores, where there are two metrics or more."""
-    mine = [row for row in league if row.metric != OBJECTIVE]
     n_metrics = len({row.metric for row in mine})
     is_one_unit = len({metric.unit for metric in metrics}) == 1
     out = []

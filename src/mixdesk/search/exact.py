@@ -46,7 +46,7 @@ N_SIMULATED = 2_000
 N_STARTS = 4
 N_AVERAGED = 20
 # Mixtures around the optimum and draws of the law that measure how flat it is.
-N_AROUND = 2_000
+N_AROUND = 600
 N_DRAWS = 64
 
 
