@@ -80,8 +80,8 @@ def main() -> None:
         f"Command: `python benchmarks/cost.py --laws {options.laws}`. {date.today()}, {machine}, "
         f"{os.environ.get('OMP_NUM_THREADS', 'all')} thread(s). Versions: mixdesk {version('mixdesk')}, "
         f"numpy {np.__version__}. World power, seed 0.",
-        "Seconds of a fit with intervals; what does not grow stays at 64 runs, 8 domains, 4 metrics (and at least 8 runs "
-        "more than domains). The plot is `docs/cost.svg`.",
+        "Seconds of a fit with intervals; what does not grow stays at 64 runs, 8 domains, 4 metrics (and 8 runs more "
+        "than domains at least). The plot is `docs/cost.svg`.",
     ]
     for axis, title in AXES.items():
         lines += ["", f"| {title} | " + " | ".join(laws) + " |", "| ---: |" + " ---: |" * len(laws)]

@@ -357,7 +357,8 @@ def write(report: Report, options: argparse.Namespace, laws: list[str]) -> Path:
         "",
         f"Command: `{options.command}`. {date.today()}, {machine}, "
         f"{os.environ.get('OMP_NUM_THREADS', 'all')} thread(s).",
-        f"Code: commit {commit()}. Versions: mixdesk {version('mixdesk')}, numpy {np.__version__}, Python {platform.python_version()}. "
+        f"Code: commit {commit()}.",
+        f"Versions: mixdesk {version('mixdesk')}, numpy {np.__version__}, Python {platform.python_version()}. "
         f"Default law: {DEFAULT}. Laws: {', '.join(laws)}.",
         "RegMix's tables (17 domains, 13 losses in nats per token). Means over metrics and draws; coverage and width "
         "(sd of the held-out runs) of 90 % intervals for one run; regret in units of (mean − best); seconds to fit.",
