@@ -357,7 +357,7 @@ def write(report: Report, options: argparse.Namespace, laws: list[str]) -> Path:
         "",
         f"Command: `{options.command}`. {date.today()}, {machine}, "
         f"{os.environ.get('OMP_NUM_THREADS', 'all')} thread(s).",
-        f"Code: commit {commit()}.",
+        f"Code: commit {options.commit}.",
         f"Versions: mixdesk {version('mixdesk')}, numpy {np.__version__}, Python {platform.python_version()}. "
         f"Default law: {DEFAULT}. Laws: {', '.join(laws)}.",
         "RegMix's tables (17 domains, 13 losses in nats per token). Means over metrics and draws; coverage and width "
@@ -400,6 +400,7 @@ def main() -> None:
     n_seeds = min(options.seeds, 2) if options.quick else options.seeds
     sizes = SIZES[:2] if options.quick else SIZES
     options.command = f"python benchmarks/fidelity.py --split {options.split} --seeds {n_seeds} --gates {options.gates}"
+    options.commit = commit()
     report, gates = Report(), set(options.gates.split(","))
     if gates & {"1", "2"}:
         on_table(report, laws, options.split, sizes, n_seeds)
