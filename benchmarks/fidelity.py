@@ -209,7 +209,8 @@ def gate_1(report: Report) -> None:
 
 def gate_2(report: Report) -> None:
     for row in report.rows:
-        if row.law == DEFAULT and "coverage" in row.value:
+        # A law of small runs claims no values at a larger size: transfer does.
+        if row.law == DEFAULT and "coverage" in row.value and not row.where.startswith("60M"):
             covers = row.value["coverage"]
             report.gate(f"2, {row.where}, n = {row.n}", 0.87 <= covers <= 0.93, f"coverage {covers:.3f}")
             if row.n == 64 and row.where.startswith("1M"):

@@ -152,6 +152,30 @@ def test_evidence_is_one_fit_with_its_scores(study: mx.Study) -> None:
     assert found.fit.to_dict() == mx.fit_law(study, "exponential").to_dict()
 
 
+def test_evidence_is_kept_until_runs_objective_or_law_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mixdesk.api.laws.WORTH_KEEPING", 0.0)
+    study = import_world(tmp_path)
+    first = mx.gather_evidence(study, law="exponential")
+    (kept,) = (study.folder / "evidence").iterdir()
+    data = json.loads(kept.read_text())
+    kept.write_text(json.dumps({**data, "seconds": 7.0}))
+    again = mx.gather_evidence(study, law="exponential")
+    assert again.seconds == 7.0
+    assert again.fit.to_dict() == first.fit.to_dict()
+    assert (again.rows, again.scores) == (first.rows, first.scores)
+    other = mx.gather_evidence(study, law="exponential", objective=Objective(terms=(("loss/a", 1.0),)))
+    plug = Plug(name="exponential", options=(("n_draws", 20),))
+    assert 7.0 not in (other.seconds, mx.gather_evidence(study, law=plug).seconds)
+    assert len(list(kept.parent.iterdir())) == 3
+
+
+def test_laws_over_scales_are_left_out_of_the_league_of_one_scale(tmp_path: Path) -> None:
+    rows, skipped = mx.compare_laws(import_world(tmp_path, n=12))
+    assert {"transfer", "scale", "gated", "fidelity_gp"} <= set(skipped)
+    assert all("one scale" in skipped[name] for name in ("transfer", "scale", "gated"))
+    assert {"average", "exponential", "linear"} <= {row.law for row in rows}
+
+
 def test_the_league_its_winner_and_the_curve(study: mx.Study) -> None:
     seen: list[tuple[str, int, int]] = []
     rows, skipped = mx.compare_laws(study, ["exponential", "trees"], progress=lambda *what: seen.append(what))

@@ -66,6 +66,22 @@ def test_intervals_cover_what_they_say_on_small_designs():
     assert 0.86 < np.mean(inside) < 0.97
 
 
+def test_draws_are_mixed_so_that_they_go_together_as_the_errors_do():
+    rng = np.random.default_rng(0)
+    error_nm = rng.standard_normal((400, 1)) + 0.5 * rng.standard_normal((400, 3))
+    error_nm[:, 2] *= -10.0
+    error_nm[::7, 1] = np.nan
+    sd_nm = np.tile([1.0, 1.0, 10.0], (400, 1))
+    away_knm = rng.standard_normal((50, 400, 3)) * sd_nm
+    mixed = (away_knm @ average._mixing(error_nm, away_knm, sd_nm)).reshape(-1, 3)
+    found, wanted = np.corrcoef(mixed.T), np.corrcoef(error_nm[np.isfinite(error_nm).all(1)].T)
+    np.testing.assert_allclose(found, wanted, atol=0.12)
+    np.testing.assert_allclose(mixed.std(0), [1.0, 1.0, 10.0], rtol=0.02)
+    swap = [2, 0, 1]
+    turned = average._mixing(error_nm[:, swap], away_knm[:, :, swap], sd_nm[:, swap])
+    np.testing.assert_allclose(turned, average._mixing(error_nm, away_knm, sd_nm)[np.ix_(swap, swap)], atol=1e-9)
+
+
 def test_pure_noise_is_predicted_as_nearly_constant():
     world = pure_noise(6, 2, 0, 0.1)
     rng = np.random.default_rng(0)
