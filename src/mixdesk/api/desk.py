@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mixdesk.api.laws import Evidence, compare_laws, gather_evidence
 from mixdesk.api.recipes import read_recipe
+from mixdesk.core.errors import InputError
 from mixdesk.core.files import write_text
 from mixdesk.core.objective import LeagueRow
 from mixdesk.core.plan import Plug
@@ -32,11 +33,24 @@ def write_desk(
         out: where to write.
         recipes: headline first; default: the study's `recipe.json`, then its other `recipe*.json`.
         evidence: per recipe, as `gather_evidence` returns it; default: gathered now.
+
+    Raises:
+        InputError: a recipe is over other domains than the study.
     """
     path = Path(out) if out is not None else study.folder / "desk.html"
     if recipes is None:
         paths = sorted(study.folder.glob("recipe*.json"), key=lambda found: (found.name != "recipe.json", found.name))
         recipes = [read_recipe(found) for found in paths]
+    domains = set(study.view().domains)
+    for recipe in recipes:
+        strange = sorted(set(recipe.plan.schedule.stages[0].mixture.domains) ^ domains)
+        if strange:
+            raise InputError(
+                "the recipe is of another study",
+                value=f"a recipe of `{recipe.provenance.study}`, where domain `{strange[0]}` is on one side alone",
+                bound="the domains of this study: " + ", ".join(sorted(domains)),
+                remedy="make the recipe again with `mixdesk recipe make`",
+            )
     if evidence is None:
         evidence = [gather_evidence(study, law=r.provenance.law, objective=r.objective) for r in recipes]
     # The headline stands beside published laws that take no time; the further answers show their own alone.
