@@ -22,6 +22,7 @@ import argparse
 import os
 import platform
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -400,7 +401,7 @@ def main() -> None:
     )
     n_seeds = min(options.seeds, 2) if options.quick else options.seeds
     sizes = SIZES[:2] if options.quick else SIZES
-    options.command = f"python benchmarks/fidelity.py --split {options.split} --seeds {n_seeds} --gates {options.gates}"
+    options.command = " ".join(["python", "benchmarks/fidelity.py", *sys.argv[1:]])
     options.commit = commit()
     report, gates = Report(), set(options.gates.split(","))
     if gates & {"1", "2"}:
