@@ -21,7 +21,7 @@ from mixdesk.core.space import Space
 from mixdesk.search.feasible import centre
 
 # Chains at most, and how often each weight moves before the first mixture is kept and between those kept.
-N_CHAINS, BURN, BETWEEN = 2_000, 20, 5
+N_CHAINS, BURN, BETWEEN = 2_000, 15, 3
 # Draws of a point of a line before the chain stays where it is.
 N_DRAWS = 8
 # A row with less slack than this at the centre holds as an equality.
