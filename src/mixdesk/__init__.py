@@ -26,7 +26,7 @@ _HOMES = {
     "mixdesk.core.plan": "Plug Proposal Recommendation RunPlan TrialSpec",
     "mixdesk.core.recipe": "CardScore GuardCheck Move ParetoPoint PredictionCard Recipe",
     "mixdesk.core.scale": "Budget Hyper ModelSpec MoESpec Rung Scale",
-    "mixdesk.core.space": "Constraints Space",
+    "mixdesk.core.space": "Constraints Near Rule Space",
     "mixdesk.core.trial": "Event Point Result StudyView Trial",
     "mixdesk.study.config": "StudyConfig",
     "mixdesk.study.study": "Study",

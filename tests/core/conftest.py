@@ -28,7 +28,7 @@ from mixdesk.core.recipe import (
     ScoredClaim,
 )
 from mixdesk.core.scale import Budget, Hyper, ModelSpec, MoESpec, Rung, Scale
-from mixdesk.core.space import Constraints
+from mixdesk.core.space import Constraints, Near, Rule
 from mixdesk.core.trial import Event, Lease, Point, Result, Trial
 
 settings.register_profile("core", deadline=None, derandomize=True, max_examples=40)
@@ -218,12 +218,31 @@ register(Proposal, mixture=mixtures(), rung=TEXTS, replicate=COUNTS, why=TEXTS)
 register(Recommendation, mixture=mixtures(), spread=pairs(), binding=WORDS, why=TEXTS)
 register(Metric, name=NAMES, unit=TEXTS, better=st.sampled_from(["lower", "higher"]), domain=optional(TEXTS))
 register(Noise, metric=TEXTS, within=NUMBERS, between=NUMBERS, n_mixtures=COUNTS, n_replicates=COUNTS, spread=NUMBERS)
-register(Constraints, lower=pairs(SHARES), upper=pairs(SHARES), max_epochs=optional(POSITIVE))
 st.register_type_strategy(
     Guard,
     st.builds(Guard, metric=NAMES, than=st.sampled_from(RIVALS), slack=st.floats(0.0, 1e9))
     | st.builds(Guard, metric=NAMES, at_most=NUMBERS)
     | st.builds(Guard, metric=NAMES, at_least=NUMBERS),
+)
+register(Rule, name=NAMES, terms=pairs(st.floats(-1e6, -1e-6) | st.floats(1e-6, 1e6)), most=st.floats(-1e6, 1e6))
+register(Near, weights=pairs(POSITIVE, min_size=1), nats=st.floats(0.0, 9.0))
+st.register_type_strategy(
+    Constraints,
+    st.builds(
+        Constraints,
+        lower=pairs(SHARES),
+        upper=pairs(SHARES),
+        group_lower=pairs(SHARES),
+        group_upper=pairs(SHARES),
+        epoch_caps=pairs(POSITIVE),
+        epochs=pairs(POSITIVE),
+        max_epochs=optional(POSITIVE),
+        tiers=st.just((("a*", "open"), ("b", "closed"))),
+        allowed_tiers=st.sampled_from([(), ("open",), ("closed", "open")]),
+        near=optional(st.from_type(Near)),
+        rules=st.lists(st.from_type(Rule), max_size=2, unique_by=lambda rule: rule.name).map(tuple),
+        pool=many(Mixture),
+    ),
 )
 register(Objective, terms=pairs(POSITIVE, min_size=1), reduce=st.sampled_from(["mean", "worst"]), guards=many(Guard))
 register(

@@ -1,19 +1,23 @@
-"""Projection on a space is what it says, and a refusal's advice, followed to the letter, works."""
+"""Projection on a space is what it says, what comes out of it is allowed, and a refusal's advice, followed, works."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from fnmatch import fnmatchcase
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mixdesk.core.corpus import Corpus, Domain, Tokenizer
 from mixdesk.core.errors import Infeasible
 from mixdesk.core.mixture import Mixture
 from mixdesk.core.scale import Scale
-from mixdesk.core.space import Constraints, Space
+from mixdesk.core.space import Constraints, Near, Rule, Space
+from mixdesk.search.feasible import settle
+from mixdesk.search.sample import hit_and_run
 
 shares = st.lists(st.floats(0.0, 1.0), min_size=2, max_size=8)
 
@@ -143,3 +147,115 @@ def test_a_mixture_is_sorted_sums_to_one_and_is_nearest_to_itself(weights: list[
     assert mixture.kl(Mixture.uniform(mixture.domains)) >= 0.0
     space = Space.build(Constraints(), mixture.domains)
     assert space.project(np.array(mixture.weights))[0] == pytest.approx(np.array(mixture.weights), abs=1e-12)
+
+
+@st.composite
+def cut_constraints(draw: st.DrawFn) -> tuple[Constraints, tuple[str, ...]]:
+    """Any mix of bounds, groups, rules, a ball and a pool over two groups of domains; may leave nothing."""
+    d = draw(st.integers(2, 7))
+    domains = tuple(f"{'ab'[i % 2]}/{i}" for i in range(d))
+    one = st.floats(0.0, 1.0)
+    patterns = st.sampled_from(["*", "a/*", "b/*", *domains])
+    some = st.dictionaries(patterns, one, max_size=2)
+    coefficients = st.floats(-3.0, -0.01) | st.floats(0.01, 3.0) | st.just(0.0)
+    terms = st.dictionaries(patterns, coefficients, min_size=1, max_size=3)
+    rules = draw(st.lists(st.builds(lambda t, most: (t, most), terms, st.floats(-0.5, 1.0)), max_size=3))
+    weights = st.lists(st.floats(0.01, 1.0), min_size=d, max_size=d)
+    near = draw(st.none() | st.builds(lambda w, nats: (w, nats), weights, st.floats(0.0, 0.5)))
+    pool = draw(st.just([]) | st.lists(weights, min_size=1, max_size=4))
+    return Constraints(
+        lower={name: low / d for name, low in draw(some).items()},
+        upper=draw(some),
+        group_lower={name: 0.7 * low for name, low in draw(some).items()},
+        group_upper=draw(some),
+        near=None if near is None else Near(weights=dict(zip(domains, near[0], strict=True)), nats=near[1]),
+        rules=tuple(Rule(name=f"rule {i}", terms=t, most=most) for i, (t, most) in enumerate(rules)),
+        pool=tuple(Mixture.of(dict(zip(domains, row, strict=True)), normalise=True) for row in pool),
+    ), domains
+
+
+def misses(constraints: Constraints, domains: tuple[str, ...], mixture: Mixture) -> float:
+    """By how much a mixture misses the constraints as they are written, read without `Space`."""
+    weights = mixture.as_dict()
+
+    def hit(pattern: str) -> list[float]:
+        return [weights[name] for name in domains if fnmatchcase(name, pattern)]
+
+    gaps = [0.0]
+    gaps += [low - w for pattern, low in constraints.lower for w in hit(pattern)]
+    gaps += [w - high for pattern, high in constraints.upper for w in hit(pattern)]
+    gaps += [low - sum(hit(pattern)) for pattern, low in constraints.group_lower]
+    gaps += [sum(hit(pattern)) - high for pattern, high in constraints.group_upper]
+    gaps += [sum(c * sum(hit(p)) for p, c in rule.terms) - rule.most for rule in constraints.rules]
+    if constraints.near is not None:
+        middle = Mixture.of(dict(constraints.near.weights), normalise=True)
+        gaps.append(mixture.kl(middle) - constraints.near.nats)
+    if constraints.pool:
+        near = [max(abs(one.as_dict()[name] - weights[name]) for name in domains) for one in constraints.pool]
+        gaps.append(min(near))
+    return max(gaps)
+
+
+@settings(deadline=None, max_examples=150)
+@given(asked=cut_constraints(), seed=st.integers(0, 1000))
+def test_what_a_space_returns_keeps_the_constraints_as_written(
+    asked: tuple[Constraints, tuple[str, ...]], seed: int
+) -> None:
+    constraints, domains = asked
+    rng = np.random.default_rng(seed)
+    try:
+        space = settle(Space.build(constraints, domains))
+    except Infeasible:
+        # Refused for a reason: no mixture of many tried is allowed.
+        tried = rng.dirichlet(np.full(len(domains), rng.choice([0.3, 1.0, 5.0])), size=300)
+        given_ones = [np.array(one.over(domains)) for one in constraints.pool]
+        for row in [*tried, *given_ones]:
+            mixture = Mixture.of(dict(zip(domains, row.tolist(), strict=True)), normalise=True)
+            assert misses(constraints, domains, mixture) > 0.0
+        return
+    drawn = hit_and_run(space, 20, rng)
+    moved = space.project(
+        np.vstack([rng.dirichlet(np.ones(len(domains)), size=10), 5.0 * rng.normal(size=(5, len(domains)))])
+    )
+    for row in np.vstack([drawn, moved]):
+        assert misses(constraints, domains, space.mixture(row)) <= 1e-9
+    assert space.contains(np.vstack([drawn, moved])).all()
+    again = space.project(moved)
+    assert np.abs(again - moved).max() < 1e-7
+
+
+@settings(deadline=None, max_examples=100)
+@given(asked=cut_constraints())
+def test_a_refusal_of_rules_names_a_clash_and_its_relaxation_works(asked: tuple[Constraints, tuple[str, ...]]) -> None:
+    constraints, domains = asked
+    constraints = replace(constraints, near=None, pool=())
+    try:
+        settle(Space.build(constraints, domains))
+        return
+    except Infeasible as error:
+        told = error
+    assume(told.wrong.startswith("no mixture satisfies all of"))
+    clash = re.findall(r"`([^`]+)`", told.wrong)
+    loosened = dict(re.findall(r"`([^`]+)` by (\S+?)(?= and|$)", told.remedy))
+    assert set(loosened) <= set(clash)
+
+    def follow(share: float) -> Constraints:
+        def by(why: str) -> float:
+            return share * float(loosened.get(why, 0.0))
+
+        rules = tuple(replace(r, most=r.most + by(f"{r.name} ≤ {r.most:g}")) for r in constraints.rules)
+        sums = {
+            side: {p: min(max(v + sign * by(f"sum of {p} {relation} {v:g}"), 0.0), 1.0) for p, v in bounds}
+            for side, sign, relation, bounds in (
+                ("group_lower", -1.0, "≥", constraints.group_lower),
+                ("group_upper", 1.0, "≤", constraints.group_upper),
+            )
+        }
+        box = Space.build(replace(constraints, rules=(), group_lower=(), group_upper=()), domains)
+        lower = {n: max(v - by(w), 0.0) for n, v, w in zip(domains, box.lower_d, box.why_lower, strict=True)}
+        upper = {n: min(v + by(w), 1.0) for n, v, w in zip(domains, box.upper_d, box.why_upper, strict=True)}
+        return Constraints(lower=lower, upper=upper, rules=rules, **sums)
+
+    settle(Space.build(follow(1.0), domains))
+    with pytest.raises(Infeasible):
+        settle(Space.build(follow(0.99), domains))

@@ -18,6 +18,7 @@ from mixdesk.core.objective import Objective
 from mixdesk.core.plan import TrialSpec
 from mixdesk.core.protocols import Progress, Strategy, Trainer
 from mixdesk.core.space import Space
+from mixdesk.search.feasible import settle
 from mixdesk.study import importer, local
 from mixdesk.study.columns import Columns
 from mixdesk.study.config import StudyConfig
@@ -46,7 +47,7 @@ def new_study(folder: Path | str, config: StudyConfig | Path | str | None = None
     if config.corpus is not None and corpus is not None:
         _check_vocabulary(config, corpus)
     names = corpus.names if corpus is not None else config.domains
-    Space.build(config.constraints, names, corpus, config.rungs[-1].scale)
+    settle(Space.build(config.constraints, names, corpus, config.rungs[-1].scale))
     return Study.create(folder, config, corpus)
 
 

@@ -3,49 +3,120 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixdesk.core import checks
-from mixdesk.core.checks import Pairs, core_type, put
+from mixdesk.core.checks import Options, Pairs, core_type, put
 from mixdesk.core.corpus import Corpus
 from mixdesk.core.errors import Infeasible, InputError
 from mixdesk.core.mixture import Mixture
 from mixdesk.core.observations import Floats
+from mixdesk.core.project import TOLERANCE, nats_of, project_box, project_rows, pull_to_ball, pull_to_rows
 from mixdesk.core.scale import Scale
 
-# Slack of a bound: weights come out of float solvers, and 1e-9 of a run is less than a sequence.
-TOLERANCE = 1e-9
+# Coefficients of a rule in size: 1e-9 of a weight must still count.
+LARGEST = 1e6
+
+
+@core_type
+class Rule:
+    """A linear limit by name: Σ coefficient × weight ≤ `most`.
+
+    `terms` domain pattern → coefficient of each domain it matches; coefficients of several patterns add up.
+    """
+
+    name: str
+    terms: Pairs
+    most: float
+
+    def __post_init__(self) -> None:
+        put(
+            self,
+            name=checks.label("name", self.name),
+            terms=checks.pairs("terms", self.terms),
+            most=checks.finite("most", self.most, -LARGEST, LARGEST),
+        )
+        for pattern, coefficient in self.terms:
+            checks.finite(f"terms[{pattern}]", coefficient, -LARGEST, LARGEST)
+            if 0.0 < abs(coefficient) < 1.0 / LARGEST:
+                raise InputError(
+                    f"`{self.name}` has a coefficient that rounding swallows",
+                    value=coefficient,
+                    bound=f"0, or {1.0 / LARGEST:g} to {LARGEST:g} in size",
+                    remedy="write the rule in another unit",
+                )
+
+
+@core_type
+class Near:
+    """A ball around a mixture: Σ w ln(w / v) ≤ `nats`, v the `weights` (any unit, domains left out have none)."""
+
+    weights: Pairs
+    nats: float
+
+    def __post_init__(self) -> None:
+        Mixture.of(dict(self.weights), normalise=True)
+        put(self, weights=checks.pairs("weights", self.weights), nats=checks.finite("nats", self.nats, 0.0))
 
 
 @core_type
 class Constraints:
-    """Limits on a mixture: `lower`, `upper` domain pattern → weight of each domain it matches; `max_epochs` at the
-    target run, for every domain whose tokens are known.
+    """Limits on a mixture.
+
+    `lower`, `upper` domain pattern → weight of each domain it matches; `group_lower`, `group_upper` domain pattern →
+    sum of the weights it matches; `max_epochs` at the target run, for every domain whose tokens are known;
+    `epoch_caps` the same by domain pattern; `epochs` domain pattern → epochs of each domain, exactly; `tiers` domain
+    pattern → licence tier, `allowed_tiers` those that may be used (empty: all); `near` a ball around a mixture;
+    `rules` linear limits; `pool` the only mixtures there are (empty: all).
     """
 
     lower: Pairs = ()
     upper: Pairs = ()
     max_epochs: float | None = None
+    group_lower: Pairs = ()
+    group_upper: Pairs = ()
+    epoch_caps: Pairs = ()
+    epochs: Pairs = ()
+    tiers: Options = ()
+    allowed_tiers: tuple[str, ...] = ()
+    near: Near | None = None
+    rules: tuple[Rule, ...] = ()
+    pool: tuple[Mixture, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("lower", "upper"):
+        highest = {"lower": 1.0, "upper": 1.0, "group_lower": 1.0, "group_upper": 1.0}
+        for name in (*highest, "epoch_caps", "epochs"):
             bounds = checks.pairs(name, getattr(self, name))
             for pattern, value in bounds:
-                checks.finite(f"{name}[{pattern}]", value, 0.0, 1.0)
+                checks.finite(f"{name}[{pattern}]", value, 0.0, highest.get(name, np.inf))
             put(self, **{name: bounds})
         if self.max_epochs is not None:
             put(self, max_epochs=checks.finite("max_epochs", self.max_epochs, 0.0, open_low=True))
+        given = self.tiers.items() if isinstance(self.tiers, dict) else self.tiers
+        tiers = tuple(sorted((pattern, checks.label(f"tiers[{pattern}]", tier)) for pattern, tier in given))
+        put(self, tiers=tiers, allowed_tiers=checks.unique("allowed_tiers", self.allowed_tiers))
+        checks.unique("tiers", (pattern for pattern, _ in tiers))
+        checks.unique("rules", (rule.name for rule in self.rules))
+        for tier in self.allowed_tiers:
+            checks.one_of("licence tier", tier, dict.fromkeys(t for _, t in tiers))
+
+    @property
+    def without_epochs(self) -> Constraints:
+        """The same limits without those on epochs, which only hold at the target run."""
+        return replace(self, max_epochs=None, epoch_caps=(), epochs=())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Space:
-    """The mixtures that are allowed: the simplex over `domains` cut by `lower_d` ≤ w ≤ `upper_d`.
+    """The mixtures that are allowed: w on the simplex over `domains` with `lower_d` ≤ w ≤ `upper_d`, `rows_rd` w ≤
+    `most_r`, and Σ w ln(w / near) ≤ `nats`; of the pool's rows alone where `pool_qd` is set.
 
-    `why_lower`, `why_upper` name the constraint behind each bound (empty: the simplex itself).
+    `why_lower`, `why_upper`, `why_row` name the constraint behind each bound (empty: the simplex itself). `inside_d` is
+    an allowed mixture, known once `search/feasible.py` has shown that there is one; boxes need none.
     """
 
     domains: tuple[str, ...]
@@ -53,62 +124,74 @@ class Space:
     upper_d: Floats
     why_lower: tuple[str, ...]
     why_upper: tuple[str, ...]
+    rows_rd: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    most_r: Floats = field(default_factory=lambda: np.zeros(0))
+    why_row: tuple[str, ...] = ()
+    near_d: Floats | None = None
+    nats: float = np.inf
+    pool_qd: Floats | None = None
+    inside_d: Floats | None = None
 
     @classmethod
     def build(
         cls, constraints: Constraints, domains: Sequence[str], corpus: Corpus | None = None, scale: Scale | None = None
     ) -> Space:
-        """The space of the constraints; epoch caps are w ≤ max_epochs × unique tokens ÷ run tokens at `scale`.
+        """The space of the constraints; epoch caps are w ≤ epochs × unique tokens ÷ run tokens at `scale`.
+
+        Whether bounds of single domains leave a mixture is checked here, all else by `search/feasible.py`.
 
         Raises:
-            InputError: a pattern matches no domain, or epochs cannot be capped for want of counts.
-            Infeasible: no mixture satisfies all; names the clash and the smallest relaxation.
+            InputError: a pattern matches no domain, a domain has no licence tier, or epochs cannot be counted.
+            Infeasible: no mixture satisfies all bounds; names the clash and the smallest relaxation.
         """
         names = tuple(domains)
-        lower, upper = np.zeros(len(names)), np.ones(len(names))
-        why_lower, why_upper = [""] * len(names), [""] * len(names)
-        for side, bounds in (("lower", constraints.lower), ("upper", constraints.upper)):
-            for pattern, value in bounds:
-                hits = [i for i, name in enumerate(names) if fnmatchcase(name, pattern)]
-                if not hits:
-                    raise InputError(
-                        f"a bound names an unknown domain `{pattern}`",
-                        value=pattern,
-                        bound="one of " + ", ".join(names),
-                        remedy=checks.nearest(pattern, names),
-                    )
-                for i in hits:
-                    if side == "lower" and value > lower[i]:
-                        lower[i] = value
-                        why_lower[i] = f"{names[i]} ≥ {value:g}"
-                    if side == "upper" and value < upper[i]:
-                        upper[i] = value
-                        why_upper[i] = f"{names[i]} ≤ {value:g}"
         tokens = {d.name: d.n_tokens for d in corpus.domains if d.n_tokens} if corpus is not None else {}
         run = scale.n_tokens if scale is not None else None
-        if constraints.max_epochs is not None:
-            if run is None or not tokens:
-                raise InputError(
-                    "`max_epochs` cannot be applied",
-                    value=constraints.max_epochs,
-                    bound="known tokens per domain and a target run",
-                    remedy="give token counts, or drop max_epochs",
-                )
-            for i, name in enumerate(names):
-                cap = constraints.max_epochs * tokens[name] / run if name in tokens else 1.0
-                if cap < upper[i]:
-                    upper[i] = cap
-                    why_upper[i] = f"{name} ≤ {constraints.max_epochs:g} epochs ({cap:.3g} of the run)"
-        space = cls(domains=names, lower_d=lower, upper_d=upper, why_lower=tuple(why_lower), why_upper=tuple(why_upper))
-        space._check(constraints, tokens, run)
+        sides = _Bounds(names)
+        for pattern, value in constraints.lower:
+            for i in _hits(pattern, names):
+                sides.lower(i, value, f"{names[i]} ≥ {value:g}")
+        for pattern, value in constraints.upper:
+            for i in _hits(pattern, names):
+                sides.upper(i, value, f"{names[i]} ≤ {value:g}")
+        _apply_tiers(sides, constraints)
+        _apply_epochs(sides, constraints, tokens, run)
+        near = None
+        if constraints.near is not None:
+            near = np.array(Mixture.of(dict(constraints.near.weights), normalise=True).over(names))
+            for i in np.flatnonzero(near == 0.0).tolist():
+                sides.upper(i, 0.0, f"{names[i]} ≤ 0 (`near` has none of it)")
+        rows, most, why = _rows(constraints, names)
+        space = cls(
+            domains=names,
+            lower_d=sides.lower_d,
+            upper_d=sides.upper_d,
+            why_lower=tuple(sides.why_lower),
+            why_upper=tuple(sides.why_upper),
+            rows_rd=rows,
+            most_r=most,
+            why_row=why,
+            near_d=near,
+            nats=np.inf if constraints.near is None else constraints.near.nats,
+            pool_qd=np.array([one.over(names) for one in constraints.pool]) if constraints.pool else None,
+        )
+        space._check(constraints, corpus, scale)
         return space
 
-    def _check(self, constraints: Constraints, tokens: dict[str, int], run: int | None) -> None:
+    @property
+    def is_box(self) -> bool:
+        """Whether bounds of single domains are all there is."""
+        return not len(self.rows_rd) and self.near_d is None and self.pool_qd is None
+
+    def _check(self, constraints: Constraints, corpus: Corpus | None, scale: Scale | None) -> None:
+        tokens = {d.name: d.n_tokens for d in corpus.domains if d.n_tokens} if corpus is not None else {}
+        run = scale.n_tokens if scale is not None else None
         for i, name in enumerate(self.domains):
             if self.lower_d[i] > self.upper_d[i] + TOLERANCE:
                 need = ""
-                if self.why_upper[i].endswith("of the run)") and run is not None and name in tokens:
-                    need = f"raise max_epochs to {_up(self.lower_d[i] * run / tokens[name])} or "
+                if constraints.max_epochs is not None and self.why_upper[i].endswith("of the run)") and run is not None:
+                    need = f"raise max_epochs to {rounded_up(self.lower_d[i] * run / tokens[name])} or "
+                    need = need if self.why_upper[i] == _cap_words(name, constraints.max_epochs, tokens, run) else ""
                 raise Infeasible(
                     f"`{name}` may be at most {self.upper_d[i]:.3g} ({self.why_upper[i]}) but must be more",
                     value=f"{self.lower_d[i]:g}",
@@ -120,18 +203,16 @@ class Space:
                 "the lower bounds take more than the whole run",
                 value=f"sum {self.lower_d.sum():.4g} of " + ", ".join(why for why in self.why_lower if why),
                 bound="≤ 1",
-                remedy=f"lower them by {_up(self.lower_d.sum() - 1.0)} in all",
+                remedy=f"lower them by {rounded_up(self.lower_d.sum() - 1.0)} in all",
             )
         total = float(self.upper_d.sum())
         if total < 1.0 - TOLERANCE:
-            remedy = f"raise upper bounds by {_up(1.0 - total)} in all"
+            remedy = f"raise upper bounds by {rounded_up(1.0 - total)} in all"
             if constraints.max_epochs is not None and run is not None:
-                fixed = Constraints(lower=constraints.lower, upper=constraints.upper)
-                loose = Space.build(fixed, self.domains).upper_d
+                loose = Space.build(replace(constraints, max_epochs=None), self.domains, corpus, scale).upper_d
                 least = _smallest_epochs(loose, np.array([float(tokens.get(n, np.inf)) for n in self.domains]) / run)
-                remedy = (
-                    f"raise max_epochs to {_up(least)}, shorten the run or add text" if np.isfinite(least) else remedy
-                )
+                if np.isfinite(least):
+                    remedy = f"raise max_epochs to {rounded_up(least)}, shorten the run or add text"
             raise Infeasible(
                 "the upper bounds leave part of the run without data",
                 value=f"sum {total:.4g} of " + ", ".join(why for why in self.why_upper if why),
@@ -139,23 +220,38 @@ class Space:
                 remedy=remedy,
             )
 
-    def contains(self, W_qd: Floats, tolerance: float = 1e-6) -> NDArray[np.bool_]:
-        """Which rows satisfy every bound, (q,)."""
+    def contains(self, W_qd: Floats, tolerance: float = TOLERANCE) -> NDArray[np.bool_]:
+        """Which rows satisfy every constraint, (q,)."""
         W_qd = np.atleast_2d(W_qd)
-        ok = (W_qd >= self.lower_d - tolerance) & (W_qd <= self.upper_d + tolerance)
-        return np.asarray(ok.all(axis=1))
+        ok = ((W_qd >= self.lower_d - tolerance) & (W_qd <= self.upper_d + tolerance)).all(axis=1)
+        if len(self.rows_rd):
+            ok &= (W_qd @ self.rows_rd.T <= self.most_r + tolerance).all(axis=1)
+        if self.near_d is not None:
+            ok &= nats_of(W_qd, self.near_d) <= self.nats + tolerance
+        if self.pool_qd is not None:
+            ok &= np.array([np.abs(self.pool_qd - row).max(axis=1).min() <= tolerance for row in W_qd], dtype=np.bool_)
+        return np.asarray(ok)
 
     def project(self, W_qd: Floats) -> Floats:
-        """The nearest allowed mixture of each row in Euclidean distance, (q, d): clip(w + shift) with Σ = 1."""
+        """The allowed mixture nearest to each row in Euclidean distance, (q, d).
+
+        In a ball around a mixture it is the nearest but for the ball, pulled straight into it. What is not a box must
+        have its `inside_d`.
+        """
         W_qd = np.atleast_2d(np.asarray(W_qd, dtype=np.float64))
-        low, high = -1.0 - W_qd.max(1), 1.0 - W_qd.min(1)
-        for _ in range(80):
-            shift = (low + high) / 2.0
-            total = np.clip(W_qd + shift[:, None], self.lower_d, self.upper_d).sum(1)
-            low, high = np.where(total < 1.0, shift, low), np.where(total < 1.0, high, shift)
-        out: Floats = np.clip(W_qd + high[:, None], self.lower_d, self.upper_d)
-        # What bisection left (≤ 1e-16 per domain) goes to the widest slack, so that rows sum to one exactly enough.
-        out /= out.sum(1, keepdims=True)
+        if self.pool_qd is not None:
+            far = [int(np.square(self.pool_qd - row).sum(axis=1).argmin()) for row in W_qd]
+            return np.asarray(self.pool_qd[far])
+        out = project_box(W_qd, self.lower_d, self.upper_d)
+        if self.is_box:
+            return out
+        assert self.inside_d is not None, "only a space that search/feasible.py has settled can be projected on"
+        if len(self.rows_rd):
+            wrong = (out @ self.rows_rd.T > self.most_r).any(axis=1)
+            near = project_rows(W_qd[wrong], self.lower_d, self.upper_d, self.rows_rd, self.most_r)
+            out[wrong] = pull_to_rows(near, self.rows_rd, self.most_r, self.inside_d)
+        if self.near_d is not None:
+            out = pull_to_ball(out, self.near_d, self.nats, self.inside_d)
         return out
 
     def mixture(self, weights: Floats) -> Mixture:
@@ -164,13 +260,124 @@ class Space:
         return Mixture.of(dict(zip(self.domains, clean.tolist(), strict=True)), normalise=True)
 
     def binding(self, mixture: Mixture, tolerance: float = 1e-4) -> tuple[str, ...]:
-        """The named bounds that the mixture touches."""
+        """The named constraints that the mixture touches."""
         weights = np.array(mixture.over(self.domains))
         at_lower = weights - self.lower_d < tolerance
         at_upper = self.upper_d - weights < tolerance
         held = [why for why, is_held in zip(self.why_lower, at_lower, strict=True) if why and is_held]
         held += [why for why, is_held in zip(self.why_upper, at_upper, strict=True) if why and is_held]
-        return tuple(held)
+        if len(self.rows_rd):
+            at_row = self.most_r - self.rows_rd @ weights < tolerance
+            held += [why for why, is_held in zip(self.why_row, at_row, strict=True) if is_held]
+        if self.near_d is not None and self.nats - float(nats_of(weights[None], self.near_d)[0]) < tolerance:
+            held.append(self.why_near)
+        return tuple(dict.fromkeys(held))
+
+    @property
+    def why_near(self) -> str:
+        """How the ball is called among the constraints."""
+        return f"near ≤ {self.nats:g} nats"
+
+
+class _Bounds:
+    """Bounds of single domains while they are gathered: the tightest wins, and its words with it."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+        self.lower_d, self.upper_d = np.zeros(len(names)), np.ones(len(names))
+        self.why_lower, self.why_upper = [""] * len(names), [""] * len(names)
+
+    def lower(self, i: int, value: float, why: str) -> None:
+        if value > self.lower_d[i]:
+            self.lower_d[i], self.why_lower[i] = value, why
+
+    def upper(self, i: int, value: float, why: str) -> None:
+        if value < self.upper_d[i]:
+            self.upper_d[i], self.why_upper[i] = value, why
+
+
+def _hits(pattern: str, names: tuple[str, ...]) -> list[int]:
+    """Places of the domains that a pattern matches; at least one."""
+    found = [i for i, name in enumerate(names) if fnmatchcase(name, pattern)]
+    if not found:
+        raise InputError(
+            f"a bound names an unknown domain `{pattern}`",
+            value=pattern,
+            bound="one of " + ", ".join(names),
+            remedy=checks.nearest(pattern, names),
+        )
+    return found
+
+
+def _apply_tiers(sides: _Bounds, constraints: Constraints) -> None:
+    """Upper bounds of 0 for the domains whose licence tier is not allowed; a name goes before a pattern."""
+    tier_of: dict[int, str] = {}
+    for pattern, tier in sorted(constraints.tiers, key=lambda one: one[0] in sides.names):
+        tier_of.update((i, tier) for i in _hits(pattern, sides.names))
+    for i, name in enumerate(sides.names if constraints.allowed_tiers else ()):
+        if i not in tier_of:
+            raise InputError(
+                f"`{name}` has no licence tier",
+                value="none",
+                bound="a tier for every domain where `allowed_tiers` is set",
+                remedy=f"give `{name}` a tier in `tiers`, or drop `allowed_tiers`",
+            )
+        if tier_of[i] not in constraints.allowed_tiers:
+            sides.upper(i, 0.0, f"{name} ≤ 0 (licence tier {tier_of[i]})")
+
+
+def _cap_words(name: str, epochs: float, tokens: dict[str, int], run: int) -> str:
+    return f"{name} ≤ {epochs:g} epochs ({epochs * tokens[name] / run:.3g} of the run)"
+
+
+def _apply_epochs(sides: _Bounds, constraints: Constraints, tokens: dict[str, int], run: int | None) -> None:
+    """Bounds that make a domain's epochs at most or exactly so many."""
+    names = sides.names
+    wanted = {"max_epochs": constraints.max_epochs, "epoch_caps": constraints.epoch_caps, "epochs": constraints.epochs}
+    asked = {key: value for key, value in wanted.items() if value not in (None, ())}
+    if not asked:
+        return
+    key, given = next(iter(asked.items()))
+    exact = [(i, value) for pattern, value in constraints.epochs for i in _hits(pattern, names)]
+    capped = [(i, value) for pattern, value in constraints.epoch_caps for i in _hits(pattern, names)]
+    unknown = [names[i] for i, _ in (*capped, *exact) if names[i] not in tokens]
+    if run is None or not tokens or unknown:
+        raise InputError(
+            f"`{key}` cannot be applied" + (f" to `{unknown[0]}`" if run is not None and tokens else ""),
+            value=given if constraints.max_epochs is not None else dict(constraints.epoch_caps + constraints.epochs),
+            bound="known tokens per domain and a target run",
+            remedy=f"give token counts, or drop {key}",
+        )
+    if constraints.max_epochs is not None:
+        capped = [(i, constraints.max_epochs) for i, name in enumerate(names) if name in tokens] + capped
+    for i, epochs in capped:
+        sides.upper(i, epochs * tokens[names[i]] / run, _cap_words(names[i], epochs, tokens, run))
+    for i, epochs in exact:
+        share = epochs * tokens[names[i]] / run
+        words = f"{names[i]} = {epochs:g} epochs ({share:.3g} of the run)"
+        sides.lower(i, share, words)
+        sides.upper(i, share, words)
+
+
+def _rows(constraints: Constraints, names: tuple[str, ...]) -> tuple[Floats, Floats, tuple[str, ...]]:
+    """Rows (r, d), their bounds (r,) and words: sums of groups, then rules."""
+    rows, most, why = [], [], []
+    for sign, relation, bounds in ((-1.0, "≥", constraints.group_lower), (1.0, "≤", constraints.group_upper)):
+        for pattern, value in bounds:
+            row = np.zeros(len(names))
+            row[_hits(pattern, names)] = sign
+            rows.append(row)
+            most.append(sign * value)
+            why.append(f"sum of {pattern} {relation} {value:g}")
+    for rule in constraints.rules:
+        row = np.zeros(len(names))
+        for pattern, coefficient in rule.terms:
+            row[_hits(pattern, names)] += coefficient
+        row[np.abs(row) < TOLERANCE] = 0.0
+        rows.append(row)
+        most.append(rule.most)
+        why.append(f"{rule.name} ≤ {rule.most:g}")
+    return np.array(rows).reshape(-1, len(names)), np.array(most), tuple(why)
 
 
 def _smallest_epochs(loose_d: Floats, share_d: Floats) -> float:
@@ -184,7 +391,7 @@ def _smallest_epochs(loose_d: Floats, share_d: Floats) -> float:
     return high
 
 
-def _up(value: float) -> str:
+def rounded_up(value: float) -> str:
     """`value` > 0 in four digits, rounded up: a relaxation that is followed to the letter must do."""
     unit = 10.0 ** (np.floor(np.log10(value)) - 3)
     return f"{np.ceil(value / unit * (1.0 - 1e-12)) * unit:.4g}"

@@ -12,7 +12,7 @@ import numpy as np
 from mixdesk.core.objective import Comparison
 from mixdesk.core.recipe import Recipe
 from mixdesk.core.scale import Scale
-from mixdesk.core.space import Space
+from mixdesk.core.space import Constraints, Space
 from mixdesk.core.trial import StudyView
 from mixdesk.report import figures, words
 from mixdesk.report.figures import Answer
@@ -140,7 +140,7 @@ def _limits(view: StudyView, recipe: Recipe) -> Check:
     limits, epochs = view.constraints, recipe.epochs
     most = max(epochs, key=lambda pair: pair[1], default=None)
     repeats = "" if most is None else f"most repeated: {most[0]}, {most[1]:.1f} epochs"
-    has_bounds = bool(limits.lower or limits.upper or limits.max_epochs is not None)
+    has_bounds = limits != Constraints()
     if not has_bounds:
         if most is None:
             detail = "token counts are unknown, so nobody knows how often text repeats; no limit is set"

@@ -13,7 +13,7 @@ person wrote hold for the design too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -28,6 +28,8 @@ from mixdesk.core.plan import Proposal, Recommendation
 from mixdesk.core.protocols import LawFit
 from mixdesk.core.space import Space
 from mixdesk.core.trial import StudyView
+from mixdesk.search.feasible import settle
+from mixdesk.search.sample import hit_and_run
 from mixdesk.search.terrain import natural_weights, target_space
 
 METHODS = ("dirichlet", "low_discrepancy", "farthest_point")
@@ -108,7 +110,7 @@ class Design:
 
     def proposals(self, view: StudyView) -> list[Proposal]:
         """The whole list. A proposal depends on the study's question and seed only, never on an answer."""
-        space = Space.build(replace(view.constraints, max_epochs=None), view.domains)
+        space = settle(Space.build(view.constraints.without_epochs, view.domains))
         n_extra = self.n_repeat_mixtures * (self.n_replicates - 1)
         limit = None if view.budget is None else view.budget.n_trials
         n_trials = 3 * (len(view.domains) + 1) + n_extra if limit is None else limit
@@ -158,17 +160,20 @@ class Design:
                 for name, corner in zip(view.domains, LEAD * np.eye(d) + (1.0 - LEAD) * base, strict=True):
                     add(f"`{name}` in the lead", space.project(corner)[0])
             words, drawn = self._draw(space, base, np.array(rows), n + 2, view.seed)
-            for why, row in zip(words, drawn, strict=True):
+            for why, row in zip(words, drawn, strict=False):
                 add(why, row)
         return out
 
     def _draw(self, space: Space, base_d: Floats, anchors_ad: Floats, n: int, seed: int) -> tuple[list[str], Floats]:
         """Reasons and rows (n, d) of the chosen method."""
         rng = np.random.default_rng(seed)
+        if space.pool_qd is not None:
+            return ["farthest of the pool from all before"] * n, farthest_point(space, space.pool_qd, n, anchors_ad)
         if self.method == "low_discrepancy":
             return ["low-discrepancy point"] * n, low_discrepancy(space, n, seed)
         if self.method == "farthest_point":
-            pool = dirichlet(space, base_d, max(N_POOL, 4 * n), rng)
+            n_pool = max(N_POOL, 4 * n)
+            pool = dirichlet(space, base_d, n_pool, rng) if space.is_box else hit_and_run(space, n_pool, rng)
             return ["farthest from all before"] * n, farthest_point(space, pool, n, anchors_ad)
         around = "natural^½" if np.ptp(base_d) > SAME else "uniform"
         words = [f"Dirichlet around {around}, concentration {CONCENTRATIONS[i % 3]:g}" for i in range(n)]

@@ -1,7 +1,8 @@
 """Olmix's exact search: the minimum of the predicted objective with a pull to the natural mixture.
 
     minimise   objective(law(w)) + kl · Σ wᵢ ln(wᵢ / w0ᵢ)
-    subject to Σ w = 1, lower ≤ w ≤ upper (epoch caps included), leverage(w) ≤ leverage of the farthest run
+    subject to Σ w = 1, lower ≤ w ≤ upper (epoch caps included), A w ≤ b, KL(w ‖ near) ≤ nats,
+               leverage(w) ≤ leverage of the farthest run
 
 For a law that is a sum of exponentials of linear scores and a mean of metrics that are better lower this is convex.
 Any other law works too: gradients come from the fit where it has them (`gradient`), else from differences, and the
@@ -27,6 +28,7 @@ from mixdesk.core import checks
 from mixdesk.core.checks import Pairs, put
 from mixdesk.core.observations import Floats
 from mixdesk.core.plan import Proposal, Recommendation
+from mixdesk.core.project import nats_of
 from mixdesk.core.protocols import HasGradient, LawFit
 from mixdesk.core.trial import StudyView
 from mixdesk.search.design import Design
@@ -181,6 +183,8 @@ def solve(problem: Problem, simulated: Floats) -> tuple[Floats, str]:
     steps (trees): there the mean of the lowest simulated mixtures stands in, as in RegMix.
     """
     terrain = problem.terrain
+    if terrain.is_finite:
+        return simulated[int(problem.height(simulated).argmin())], "; the best of the pool"
     starts = _starts(terrain, simulated)
     if is_in_steps(problem, starts):
         lowest = simulated[np.argsort(problem.height(simulated), kind="stable")[:N_AVERAGED]]
@@ -194,8 +198,15 @@ def solve(problem: Problem, simulated: Floats) -> tuple[Floats, str]:
     return best, "; the solver could not verify it: the best of all starts stands in"
 
 
+def nats_slope(w_d: Floats, near_d: Floats) -> Floats:
+    """Gradient of the distance to the middle of the ball, (d,), up to a constant; 0 where the middle has no weight."""
+    ratio = np.maximum(w_d, TAIL * near_d) / np.where(near_d > 0.0, near_d, 1.0)
+    slope: Floats = np.where(near_d > 0.0, np.log(np.maximum(ratio, 1e-300)) + 1.0, 0.0)
+    return slope
+
+
 def bounds_of(problem: Problem, n_more: int = 0) -> list[dict[str, Any]]:
-    """SLSQP's constraints that every search here shares: Σ w = 1, the region, the guards; `n_more` variables follow."""
+    """SLSQP's constraints, shared by every search: Σ w = 1, region, rows, ball, guards; `n_more` variables follow."""
     terrain = problem.terrain
     region, d = terrain.region, len(terrain.natural_d)
 
@@ -214,6 +225,12 @@ def bounds_of(problem: Problem, n_more: int = 0) -> list[dict[str, Any]]:
                 lambda w: -region.gradient(w) / region.limit,
             )
         )
+    space = terrain.space
+    if len(space.rows_rd):
+        limits.append(limit("ineq", lambda w: space.most_r - space.rows_rd @ w, lambda w: -space.rows_rd))
+    if space.near_d is not None:
+        near = space.near_d
+        limits.append(limit("ineq", lambda w: space.nats - nats_of(w[None], near)[0], lambda w: -nats_slope(w, near)))
     if terrain.limits:
         limits.append(
             limit("ineq", lambda w: -terrain.excess(terrain.means(w[None]))[0], lambda w: -problem.guard_slopes(w))
@@ -270,12 +287,19 @@ def _descent(problem: Problem, w_d: Floats) -> float:
 
 
 def may_go(problem: Problem, w_d: Floats, n_more: int = 0) -> tuple[list[Floats], list[float]]:
-    """Slopes of leverage and guards at a mixture, each with the room it has left; `n_more` variables follow."""
+    """Slopes of leverage, rows, ball and guards at a mixture, each with the room left; `n_more` variables follow."""
     terrain = problem.terrain
     rises, room = [], []
     if terrain.region is not None:
         rises.append(terrain.region.gradient(w_d))
         room.append(max(terrain.region.limit - float(terrain.region.leverage(w_d)[0]), 0.0))
+    space = terrain.space
+    if len(space.rows_rd):
+        rises += list(space.rows_rd)
+        room += np.maximum(space.most_r - space.rows_rd @ w_d, 0.0).tolist()
+    if space.near_d is not None:
+        rises.append(nats_slope(w_d, space.near_d))
+        room.append(max(space.nats - float(nats_of(w_d[None], space.near_d)[0]), 0.0))
     if terrain.limits:
         rises += list(problem.guard_slopes(w_d))
         room += np.maximum(-terrain.excess(terrain.means(w_d[None]))[0], 0.0).tolist()
@@ -314,6 +338,7 @@ def _spread(problem: Problem, best_d: Floats, simulated: Floats, rng: np.random.
     terrain = problem.terrain
     share = rng.random((N_AROUND, 1)) ** 2
     rows = best_d + share * (simulated[rng.integers(len(simulated), size=N_AROUND)] - best_d)
+    rows = np.vstack([best_d, simulated]) if terrain.is_finite else rows
     rows[0] = best_d
     prediction = terrain.law.predict(terrain.inputs(rows), N_DRAWS)
     if prediction.draws_kqm is None:

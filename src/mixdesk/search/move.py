@@ -89,7 +89,9 @@ def smallest_step(view: StudyView, law: LawFit | None, today: Mixture, gain: flo
     spread = float(np.std(free.height(simulated))) or 1.0
     pool = _pool(free, terrain, today_d, np.vstack([best, simulated]), target)
     pool = pool[np.argsort(problem.pull(pool), kind="stable")]
-    if is_in_steps(free, pool[:N_STARTS]):
+    if terrain.is_finite:
+        found, doubt = pool[0], ""
+    elif is_in_steps(free, pool[:N_STARTS]):
         found, doubt = pool[0], "the law is constant in steps: the nearest of the mixtures tried"
     else:
         found, doubt = _nearest(problem, free, pool, target, SHORT * spread)

@@ -67,7 +67,7 @@ def pareto_set(view: StudyView, law: LawFit | None, metrics: Sequence[str]) -> t
     front = rows[_is_free(cost(rows))]
     front = front[np.argsort(cost(front)[:, 0], kind="stable")]
     between = [front[:-1] + t * (front[1:] - front[:-1]) for t in np.linspace(0, 1, N_BETWEEN + 2)[1:-1]]
-    rows = np.vstack([front, *between])
+    rows = front if terrain.is_finite else np.vstack([front, *between])
     rows = rows[terrain.keeps(terrain.means(rows))] if terrain.limits else rows
     rows = rows[_is_free(cost(rows))]
     # The best in each metric, the ends of the front, stay; the solver may have missed what a simulated mixture has.

@@ -25,6 +25,7 @@ from mixdesk.core.plan import Proposal, Recommendation
 from mixdesk.core.protocols import LawFit
 from mixdesk.core.trial import StudyView
 from mixdesk.search.design import Design, base_mixture
+from mixdesk.search.sample import hit_and_run
 from mixdesk.search.terrain import Terrain
 
 # Candidates that are held and predicted at once.
@@ -68,12 +69,14 @@ class RegMix:
         terrain = Terrain.of(view, law)
         best = simulate(terrain, self.n_candidates, self.top, np.random.default_rng(view.seed))
         low, high = np.quantile(best, (0.05, 0.95), axis=0)
-        mean = terrain.heed(best.mean(axis=0), best[0])
+        mean = best[0] if terrain.is_finite else terrain.heed(best.mean(axis=0), best[0])
         return Recommendation(
             mixture=terrain.space.mixture(mean),
             spread=tuple(zip(view.domains, ((high - low) / 2.0).tolist(), strict=True)),
             binding=terrain.binding(mean),
-            why=f"mean of the best {len(best)} of {self.n_candidates:,} simulated mixtures{terrain.caveat}",
+            why="best predicted of the pool"
+            if terrain.is_finite
+            else f"mean of the best {len(best)} of {self.n_candidates:,} simulated mixtures{terrain.caveat}",
         )
 
 
@@ -91,7 +94,7 @@ def simulate(terrain: Terrain, n: int, top: int, rng: np.random.Generator) -> Fl
         best, value = _merged((best, value), (kept, found), top)
         if not len(best):
             missed.append(_nearest_miss(terrain, np.vstack([*missed[-1:], rows]))[None])
-    for share in () if len(best) else NEARER:
+    for share in () if len(best) or terrain.is_finite else NEARER:
         rows = next(candidates(terrain, CHUNK, rng))
         near = missed[-1] + share * (rows - missed[-1])
         best, value = _merged((best, value), terrain.heeded(near), top)
@@ -121,8 +124,12 @@ def candidates(terrain: Terrain, n: int, rng: np.random.Generator) -> Iterator[F
     """N allowed mixtures in the region of the runs, in chunks (q, d).
 
     A draw outside is projected on the constraints and pulled to the region's rim; half of those then go a random
-    part of the way to the middle of the region, so that tight caps leave more than the boundary to look at.
+    part of the way to the middle of the region, so that tight caps leave more than the boundary to look at. Under rows
+    or a ball those are drawn evenly from the space instead. A pool is its own candidates, whatever `n`.
     """
+    if terrain.space.pool_qd is not None:
+        yield terrain.space.pool_qd
+        return
     base = base_mixture(terrain.natural_d, len(terrain.natural_d))
     for start in range(0, n, CHUNK):
         q = min(CHUNK, n - start)
@@ -131,5 +138,9 @@ def candidates(terrain: Terrain, n: int, rng: np.random.Generator) -> Iterator[F
         rows = gamma / gamma.sum(1, keepdims=True)
         outside = ~terrain.contains(rows)
         rows[outside] = terrain.enter(rows[outside])
+        if not terrain.space.is_box:
+            again = outside & (rng.random(q) < 0.5)
+            if again.any():
+                rows[again] = terrain.enter(hit_and_run(terrain.space, int(again.sum()), rng))
         share = np.where(outside & (rng.random(q) < 0.5), rng.random(q), 1.0)[:, None]
         yield terrain.anchor_d + share * (rows - terrain.anchor_d)

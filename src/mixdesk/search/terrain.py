@@ -15,6 +15,7 @@ from mixdesk.core.region import RIM, Region
 from mixdesk.core.scale import Scale
 from mixdesk.core.space import Space
 from mixdesk.core.trial import StudyView, inputs_at
+from mixdesk.search.feasible import settle
 
 # How the region is called among the binding constraints of a recommendation.
 REGION = "region of the runs"
@@ -89,6 +90,9 @@ class Terrain:
         Y_nm = law.predict(inputs_at(scale, space.domains, tried), level=0.0)
         allowed = space.project(np.vstack([region.centre_d, tried]))
         leverage = region.leverage(allowed)
+        if space.pool_qd is not None:
+            is_near = region.leverage(space.pool_qd) <= region.limit * (1.0 + 1e-6)
+            space = replace(space, pool_qd=space.pool_qd[is_near]) if is_near.any() else space
         best = view.best_seen(space)
         open_terrain = cls(
             law=law,
@@ -137,7 +141,7 @@ class Terrain:
         rows, means_qm = W_qd.copy(), means_qm.copy()
         wrong = np.flatnonzero(~self.keeps(means_qm))
         for _ in range(N_HALVINGS):
-            if self.haven_d is None or not len(wrong):
+            if self.haven_d is None or self.is_finite or not len(wrong):
                 break
             rows[wrong] = (rows[wrong] + self.haven_d) / 2.0
             means_qm[wrong] = self.means(rows[wrong])
@@ -149,6 +153,8 @@ class Terrain:
         """A mixture that keeps the guards, on the way from a safe one (which does) to `w_d`, as far as can be, (d,)."""
         if not self.limits or self.keeps(self.means(w_d[None]))[0]:
             return w_d
+        if self.is_finite:
+            return safe_d
         share = np.linspace(1.0, 0.0, 201)[:, None]
         rows = safe_d + share * (w_d - safe_d)
         return np.asarray(rows[int(self.keeps(self.means(rows)).argmax())])
@@ -173,9 +179,12 @@ class Terrain:
         return inside
 
     def enter(self, W_qd: Floats) -> Floats:
-        """Each row moved inside: projected on the space, then pulled into the region, (q, d)."""
+        """Each row moved inside: projected on the space, then pulled into the region, (q, d).
+
+        Of a finite pool the nearest mixture: of those in the region where there are any.
+        """
         allowed = self.space.project(W_qd)
-        return allowed if self.region is None else self.region.pull(allowed, self.anchor_d)
+        return allowed if self.region is None or self.is_finite else self.region.pull(allowed, self.anchor_d)
 
     def binding(self, w_d: Floats) -> tuple[str, ...]:
         """Names of what holds a mixture: constraints it touches, and the region's rim."""
@@ -184,6 +193,11 @@ class Terrain:
             held += (REGION,)
         touched = self.excess(self.means(w_d[None]))[0] >= -TOUCH
         return held + tuple(limit.words for limit, is_held in zip(self.limits, touched, strict=True) if is_held)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the allowed mixtures are a pool: then none lies between two."""
+        return self.space.pool_qd is not None
 
     @property
     def caveat(self) -> str:
@@ -197,7 +211,7 @@ def target_space(view: StudyView) -> Space:
     Raises:
         Infeasible: no mixture satisfies the constraints.
     """
-    return Space.build(view.constraints, view.domains, view.corpus, view.rungs[-1].scale)
+    return settle(Space.build(view.constraints, view.domains, view.corpus, view.rungs[-1].scale))
 
 
 def natural_weights(view: StudyView) -> Floats:
