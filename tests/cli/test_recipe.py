@@ -134,3 +134,20 @@ def test_a_card_of_a_refused_recipe_says_so(noise: Path, tmp_path: Path) -> None
     (tmp_path / "big.csv").write_text("\n".join([",".join(["plan", *names]), "recipe,1,1", "natural,1,1"]))
     assert "The evidence was too weak for a recipe" in run("score", noise, "--scores", tmp_path / "big.csv")
     assert np.isfinite(found.leverage)
+
+
+def test_start_shows_epochs_and_that_no_run_supports_it(pico_corpus: Path) -> None:
+    corpus = mx.open_corpus(pico_corpus)
+    words = ["recipe", "start", str(pico_corpus), "--n-tokens", str(sum(d.n_tokens or 0 for d in corpus.domains))]
+    shown = CliRunner().invoke(app, words)
+    assert shown.exit_code == 0
+    assert "No run supports these mixtures" in shown.output
+    assert "unimax: in doubt" in shown.output
+    told = json.loads(CliRunner().invoke(app, [*words, "--json"]).output)
+    natural = next(one for one in told if one["name"] == "natural")
+    assert dict(natural["epochs"]) == pytest.approx(dict.fromkeys(corpus.names, 1.0))
+
+
+def test_a_run_beyond_the_cap_is_refused(pico_corpus: Path) -> None:
+    with pytest.raises(mx.Infeasible, match="is longer than 4 epochs"):
+        mx.start_recipe(pico_corpus, n_tokens=10**15)

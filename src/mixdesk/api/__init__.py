@@ -16,7 +16,15 @@ from mixdesk.api.laws import (
     rank_laws,
     save_fit,
 )
-from mixdesk.api.recipes import confirm_recipe, make_recipe, pareto, read_recipe, score_recipe, smallest_move
+from mixdesk.api.recipes import (
+    confirm_recipe,
+    make_recipe,
+    pareto,
+    read_recipe,
+    score_recipe,
+    smallest_move,
+    start_recipe,
+)
 from mixdesk.api.studies import (
     ask_study,
     export_study,
@@ -58,6 +66,7 @@ __all__ = [
     "save_fit",
     "score_recipe",
     "smallest_move",
+    "start_recipe",
     "tell_study",
     "write_desk",
 ]

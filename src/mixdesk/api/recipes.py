@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from mixdesk import __version__
+from mixdesk.api.corpora import open_corpus
 from mixdesk.api.laws import Evidence, gather_evidence, plug_of, save_fit
-from mixdesk.api.studies import make_trainer
+from mixdesk.api.studies import make_trainer, open_study
 from mixdesk.core import checks, registry
 from mixdesk.core.errors import InputError, NotEnoughEvidence
 from mixdesk.core.files import read_json, write_json
@@ -26,11 +27,31 @@ from mixdesk.core.trial import StudyView
 from mixdesk.recipe import card, compose, confirm, moves
 from mixdesk.recipe.judge import FIRM_PAIRS, Ground, weakness
 from mixdesk.recipe.predicted import OBJECTIVE, rung_of
+from mixdesk.recipe.start import MAX_EPOCHS, Start, start_mixtures
 from mixdesk.search.move import smallest_step
 from mixdesk.search.pareto import pareto_set, wanted
 from mixdesk.study import local, sheets, sizes
 from mixdesk.study.columns import usual_column
 from mixdesk.study.study import Study
+
+
+def start_recipe(folder: Path | str, *, n_tokens: int, max_epochs: float = MAX_EPOCHS) -> tuple[Start, ...]:
+    """Mixtures without evidence for a run of `n_tokens`, from the token counts of a corpus or study folder.
+
+    Raises:
+        InputError: the study has no token counts.
+        Infeasible: `max_epochs` passes over all domains are shorter than the run.
+    """
+    is_study = (Path(folder) / "study.db").exists()
+    corpus = open_study(folder).view().corpus if is_study else open_corpus(folder)
+    if corpus is None:
+        raise InputError(
+            f"the study at `{folder}` has no token counts",
+            value="no corpus",
+            bound="unique training tokens per domain",
+            remedy="give the folder of a corpus",
+        )
+    return start_mixtures(corpus, n_tokens, max_epochs)
 
 
 def make_recipe(
