@@ -146,6 +146,10 @@ class Observations:
         """Number of distinct mixtures."""
         return len(np.unique(self.group_n))
 
+    def inputs(self) -> Inputs:
+        """The rows as candidates: what is known of them before training."""
+        return Inputs(domains=self.domains, W_qsd=self.W_nsd, until_qs=self.until_ns, covariates=self.covariates)
+
     def take(self, rows: Ints) -> Observations:
         """The given rows, in that order; group numbers stay."""
         return replace(

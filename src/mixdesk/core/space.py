@@ -391,7 +391,7 @@ def _smallest_epochs(loose_d: Floats, share_d: Floats) -> float:
     return high
 
 
-def rounded_up(value: float) -> str:
-    """`value` > 0 in four digits, rounded up: a relaxation that is followed to the letter must do."""
-    unit = 10.0 ** (np.floor(np.log10(value)) - 3)
-    return f"{np.ceil(value / unit * (1.0 - 1e-12)) * unit:.4g}"
+def rounded_up(value: float, n_digits: int = 4) -> str:
+    """`value` > 0 in so many digits, rounded up: a relaxation that is followed to the letter must do."""
+    unit = 10.0 ** (np.floor(np.log10(value)) - n_digits + 1)
+    return f"{np.ceil(value / unit * (1.0 - 1e-12)) * unit:.{n_digits}g}"

@@ -99,7 +99,7 @@ class Average:
         away_knm = np.zeros((N_MIXING_DRAWS, *obs.Y_nm.shape))
         for part, fit in zip(parts, held, strict=True):
             rows = np.flatnonzero(np.isin(obs.group_n, part))
-            said = fit.predict(_inputs(obs, rows), N_MIXING_DRAWS, level=0.0, sense="run")
+            said = fit.predict(obs.take(rows).inputs(), N_MIXING_DRAWS, level=0.0, sense="run")
             assert said.draws_kqm is not None, "draws were asked for"
             away_knm[:, rows] = said.draws_kqm - said.mean_qm
         error_nm = obs.Y_nm - mean_nm
@@ -154,7 +154,7 @@ class _Crossed:
         for part, fit in zip(parts, held, strict=True):
             rows = np.flatnonzero(np.isin(obs.group_n, part))
             where = np.ix_(rows, np.array(columns))
-            mean_nm[where], sd_nm[where] = _said(fit, _inputs(obs, rows), "run")
+            mean_nm[where], sd_nm[where] = _said(fit, obs.take(rows).inputs(), "run")
         return cls(full, held, mean_nm, sd_nm)
 
 
@@ -335,16 +335,6 @@ def _damaged(found: str) -> InputError:
         value=found,
         bound="what its `to_dict` wrote",
         remedy="fit the law again",
-    )
-
-
-def _inputs(obs: Observations, rows: Ints) -> Inputs:
-    """Some of the rows as candidates."""
-    return Inputs(
-        domains=obs.domains,
-        W_qsd=obs.W_nsd[rows],
-        until_qs=obs.until_ns[rows],
-        covariates={name: column[rows] for name, column in obs.covariates.items()},
     )
 
 

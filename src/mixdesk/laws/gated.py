@@ -176,7 +176,7 @@ class Gated:
             if fit is None or not len(out):
                 continue
             held = obs.take(out)
-            inputs = Inputs(domains=held.domains, W_qsd=held.W_nsd, until_qs=held.until_ns, covariates=held.covariates)
+            inputs = held.inputs()
             found = fit.predict(inputs, N_DRAWS, sense="run")
             assert found.draws_kqm is not None, "draws come when they are asked for"
             variance_qm = found.draws_kqm.var(axis=0) + LEAST_VARIANCE * np.nanvar(obs.Y_nm, axis=0) + 1e-300
@@ -349,7 +349,7 @@ def _logged(raw_qc: Floats, is_log_c: Floats) -> Floats:
 
 def _errors(obs: Observations, environment_n: Ints, experts: list[LawFit]) -> Floats:
     """Mean squared error of each expert in each environment, in variances of the metrics, (e, k)."""
-    inputs = Inputs(domains=obs.domains, W_qsd=obs.W_nsd, until_qs=obs.until_ns, covariates=obs.covariates)
+    inputs = obs.inputs()
     variance_m = np.nanvar(obs.Y_nm, axis=0)
     variance_m = np.where(variance_m > 0.0, variance_m, 1.0)
     n_e = np.bincount(environment_n)

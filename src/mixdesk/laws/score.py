@@ -17,7 +17,7 @@ from scipy.stats import kendalltau, rankdata
 
 from mixdesk.core.errors import NotEnoughEvidence
 from mixdesk.core.objective import LeagueRow, Objective, OutOfFold
-from mixdesk.core.observations import Floats, Inputs, Ints, Metric, Observations, Prediction
+from mixdesk.core.observations import Floats, Ints, Metric, Observations, Prediction
 from mixdesk.core.protocols import CrossFits, Law, LawFit, SpansScales
 from mixdesk.core.trial import FEW_AT_SCALE
 from mixdesk.laws.rows import content_order
@@ -183,8 +183,7 @@ def is_scale_aware(law: Law) -> bool:
 
 def predicted(fit: LawFit, held: Observations, objective: Objective, places: Ints) -> dict[int, list[OutOfFold]]:
     """What a fit says of runs it has not seen, beside what they measured: by place, each metric, then the objective."""
-    inputs = Inputs(domains=held.domains, W_qsd=held.W_nsd, until_qs=held.until_ns, covariates=held.covariates)
-    prediction = fit.predict(inputs, N_DRAWS, level=LEVEL, sense="run")
+    prediction = fit.predict(held.inputs(), N_DRAWS, level=LEVEL, sense="run")
     mean_qm, low_qm, high_qm = _with_objective(prediction, held.metrics, objective)
     return {int(place): _rows(held, q, objective, mean_qm[q], low_qm[q], high_qm[q]) for q, place in enumerate(places)}
 

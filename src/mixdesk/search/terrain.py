@@ -13,7 +13,7 @@ from mixdesk.core.observations import Floats, Inputs, Metric
 from mixdesk.core.protocols import LawFit
 from mixdesk.core.region import RIM, Region
 from mixdesk.core.scale import Scale
-from mixdesk.core.space import Space
+from mixdesk.core.space import Space, rounded_up
 from mixdesk.core.trial import StudyView, inputs_at
 from mixdesk.search.feasible import settle
 
@@ -168,7 +168,7 @@ class Terrain:
             "no allowed mixture keeps " + " and ".join(f"`{limit.words}`" for limit, _ in missed),
             value="missed by " + ", ".join(f"{gap:.3g}" for _, gap in missed) + " at the nearest of the mixtures tried",
             bound="the law's prediction within every guard",
-            remedy="loosen " + " and ".join(f"`{limit.words}` by {rounded_up(gap)}" for limit, gap in missed),
+            remedy="loosen " + " and ".join(f"`{limit.words}` by {rounded_up(gap, 3)}" for limit, gap in missed),
         )
 
     def contains(self, W_qd: Floats) -> NDArray[np.bool_]:
@@ -218,12 +218,6 @@ def natural_weights(view: StudyView) -> Floats:
     """The natural mixture over the study's domains, (d,); uniform where it is unknown."""
     d = len(view.domains)
     return np.full(d, 1.0 / d) if view.natural is None else np.array(view.natural.over(view.domains))
-
-
-def rounded_up(value: float) -> str:
-    """`value` > 0 in three digits, rounded up: a relaxation that is followed to the letter must do."""
-    unit = 10.0 ** (np.floor(np.log10(value)) - 2)
-    return f"{np.ceil(value / unit) * unit:.3g}"
 
 
 def _rivals(view: StudyView) -> dict[str, Floats]:
