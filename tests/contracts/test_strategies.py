@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mixdesk.core import registry
+from mixdesk.core.plan import Plug
 from mixdesk.laws.exponential import Exponential
 from mixdesk.search import PARTS
 from mixdesk.testing.contracts import check_strategy
@@ -12,4 +13,5 @@ from mixdesk.testing.contracts import check_strategy
 
 @pytest.mark.parametrize("name", PARTS)
 def test_contract(name: str) -> None:
-    check_strategy(registry.part("strategies", name), Exponential())
+    law = Exponential()
+    check_strategy(lambda: registry.make("strategies", Plug(name=name), law=law), law)

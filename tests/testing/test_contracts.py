@@ -1,7 +1,7 @@
 """The suites find what they are there to find."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -59,6 +59,8 @@ def test_a_bad_law_is_found_out(change, message):
 @dataclass
 class Listed:
     """A strategy that walks down a fixed list of mixtures."""
+
+    eager: ClassVar[bool] = True
 
     bound: float = 0.05
     per_ask: int = 99

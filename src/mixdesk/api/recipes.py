@@ -14,7 +14,7 @@ import numpy as np
 from mixdesk import __version__
 from mixdesk.api.corpora import open_corpus
 from mixdesk.api.laws import Evidence, gather_evidence, plug_of, save_fit
-from mixdesk.api.studies import make_trainer, open_study
+from mixdesk.api.studies import make_strategy, make_trainer, open_study
 from mixdesk.core import checks, registry
 from mixdesk.core.errors import InputError, NotEnoughEvidence
 from mixdesk.core.files import read_json, write_json
@@ -76,7 +76,7 @@ def make_recipe(
     """
     found = evidence or _evidence(study, law, objective or study.config.objective)
     plug = plug_of(strategy, study.config.strategy)
-    chooser = registry.make("strategies", plug)
+    chooser = make_strategy(study.config, plug, found.law)
     view = dataclasses.replace(study.view(), objective=found.objective)
     recipe = compose.compose(
         view,

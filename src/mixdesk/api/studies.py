@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from mixdesk.api.corpora import open_corpus
-from mixdesk.api.laws import part_facts
+from mixdesk.api.laws import part_facts, plug_of
 from mixdesk.core import checks, registry
 from mixdesk.core.corpus import Corpus
 from mixdesk.core.errors import InputError
 from mixdesk.core.files import read_toml, to_data
 from mixdesk.core.objective import Objective
-from mixdesk.core.plan import TrialSpec
+from mixdesk.core.plan import Plug, TrialSpec
 from mixdesk.core.protocols import Progress, Strategy, Trainer
 from mixdesk.core.space import Space
 from mixdesk.search.feasible import settle
@@ -40,8 +40,7 @@ def new_study(folder: Path | str, config: StudyConfig | Path | str | None = None
     config, corpus = _with_world(config)
     if config.corpus is not None:
         corpus = open_corpus(folder / config.corpus)
-    for kind, plug in (("strategies", config.strategy), ("laws", config.law)):
-        registry.make(kind, plug)
+    make_strategy(config)
     if config.trainer is not None:
         registry.part("trainers", config.trainer.name)
     if config.corpus is not None and corpus is not None:
@@ -90,10 +89,11 @@ def make_trainer(study: Study) -> Trainer:
     return trainer
 
 
-def make_strategy(study: Study) -> Strategy:
-    """The study's strategy."""
-    strategy: Strategy = registry.make("strategies", study.config.strategy)
-    return strategy
+def make_strategy(config: StudyConfig, strategy: Plug | str | None = None, law: Plug | str | None = None) -> Strategy:
+    """A strategy with the law it learns from, where it has one; both the study's unless named."""
+    plug = plug_of(strategy, config.strategy)
+    made: Strategy = registry.make("strategies", plug, law=registry.make("laws", plug_of(law, config.law)))
+    return made
 
 
 def run_study(
@@ -111,7 +111,7 @@ def run_study(
     _follow_toml(study)
     trainer = make_trainer(study)
     try:
-        return local.run(study, make_strategy(study), trainer, jobs=jobs, n_trials=trials, progress=progress)
+        return local.run(study, make_strategy(study.config), trainer, jobs=jobs, n_trials=trials, progress=progress)
     finally:
         trainer.close()
 
@@ -127,7 +127,7 @@ def ask_study(study: Study, n: int, out: Path | str | None = None) -> tuple[Tria
         Infeasible: no mixture satisfies the constraints.
     """
     waiting = study.pending()
-    proposals = make_strategy(study).ask(study.view(), checks.count("n", n, 1))[:n]
+    proposals = make_strategy(study.config).ask(study.view(), checks.count("n", n, 1))[:n]
     if not (proposals or waiting):
         return ()
     if out is not None:

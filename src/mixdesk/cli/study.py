@@ -216,7 +216,7 @@ def _called(trial: Trial) -> str:
 
 def _spent(view: StudyView) -> str:
     """A sentence where all trials of the budget are asked; else nothing."""
-    n, limit = len(view.at()), None if view.budget is None else view.budget.n_trials
+    n, limit = len(view.proxies), None if view.budget is None else view.budget.n_trials
     if limit is None or n < limit:
         return ""
     return f"The budget is spent: {n} of {limit} trials asked. Raise n_trials in study.toml to go on."

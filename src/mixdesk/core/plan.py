@@ -52,7 +52,8 @@ class TrialSpec:
 
     `corpus` and `evals` are fingerprints (None or empty: unknown); `replicate` chooses all randomness; `unique_share`
     in (0, 1] restricts each domain to a fixed part of it; `method` is train, merge or operate; `parents` are (trial
-    id, weight); `external` marks an imported run.
+    id, weight): what a merge averages, or the one trial whose weights a training starts from; `external` marks an
+    imported run.
     """
 
     plan: RunPlan
@@ -99,14 +100,26 @@ def question(spec: TrialSpec) -> dict[str, Any]:
     }
 
 
+# Replicates from here on are for confirmation, so that no proxy shares a seed with it.
+FIRST_FRESH_REPLICATE = 1000
+
+
 @core_type
 class Proposal:
-    """What a strategy asks: a mixture at a rung, as one replicate, and the reason in words."""
+    """What a strategy asks: a mixture at a rung, as one replicate, and the reason in words.
+
+    `method` and `parents` as in `TrialSpec`: a merge of trained trials, or a training that starts from one.
+    """
 
     mixture: Mixture
     rung: str
     replicate: int = 0
     why: str = ""
+    method: str = "train"
+    parents: Pairs = ()
+
+    def __post_init__(self) -> None:
+        put(self, parents=checks.pairs("parents", self.parents))
 
 
 @core_type
@@ -145,5 +158,11 @@ def complete(
     rung = by_label[proposal.rung]
     plan = RunPlan(schedule=Schedule.constant(proposal.mixture), scale=rung.scale, model=rung.model, hyper=rung.hyper)
     return TrialSpec(
-        plan=plan, corpus=corpus, evals=evals, replicate=proposal.replicate, unique_share=rung.unique_share
+        plan=plan,
+        corpus=corpus,
+        evals=evals,
+        replicate=proposal.replicate,
+        unique_share=rung.unique_share,
+        method=proposal.method,
+        parents=proposal.parents,
     )

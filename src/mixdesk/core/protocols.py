@@ -79,10 +79,15 @@ class SpansScales(Protocol):
 
 
 class Strategy(Protocol):
-    """Who chooses the next trials. Pure: same view, same answer."""
+    """Who chooses the next trials. Pure: same view, same answer.
+
+    `eager`: it may be asked again while trials are out; else it is asked when every trial has its answer. One that
+    learns from a law while it asks has a constructor field `law: Law`, which `api` fills with the study's.
+    """
 
     title: ClassVar[str]
     reference: ClassVar[str]
+    eager: ClassVar[bool]
 
     def ask(self, view: StudyView, n: int) -> list[Proposal]:
         """The next ≤ n questions, given what is in the view; an empty list means nothing is left to ask."""

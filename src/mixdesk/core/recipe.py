@@ -15,11 +15,9 @@ from mixdesk.core.objective import RIVALS as RIVALS
 from mixdesk.core.objective import UNIFORM as UNIFORM
 from mixdesk.core.objective import Comparison, LeagueRow, Objective, Verdict
 from mixdesk.core.observations import Metric, Noise
+from mixdesk.core.plan import FIRST_FRESH_REPLICATE as FIRST_FRESH_REPLICATE
 from mixdesk.core.plan import RunPlan
 from mixdesk.core.scale import Scale
-
-# Replicates from here on are for confirmation, so that no proxy shares a seed with it.
-FIRST_FRESH_REPLICATE = 1000
 
 
 @core_type

@@ -14,7 +14,7 @@ from mixdesk.core.errors import NotEnoughEvidence
 from mixdesk.core.mixture import Mixture
 from mixdesk.core.objective import Objective
 from mixdesk.core.observations import Floats, Inputs, Metric, Noise, Observations
-from mixdesk.core.plan import TrialSpec
+from mixdesk.core.plan import FIRST_FRESH_REPLICATE, Proposal, TrialSpec
 from mixdesk.core.scale import Budget, Rung, Scale
 from mixdesk.core.space import Constraints, Space
 
@@ -190,6 +190,42 @@ class StudyView:
             covariates=_sizes(rows, every_point=every_scale),
             unique_tokens_d=None if None in tokens else np.array(tokens, dtype=np.float64),
         )
+
+    @property
+    def proxies(self) -> tuple[Trial, ...]:
+        """Trials that count against the budget: all but the fresh replicates of a confirmation."""
+        return tuple(trial for trial in self.trials if trial.spec.replicate < FIRST_FRESH_REPLICATE)
+
+    def rung(self, label: str) -> Rung:
+        """The rung of that label.
+
+        Raises:
+            InputError: the study has none of that label.
+        """
+        checks.one_of("rung", label, [rung.label for rung in self.rungs])
+        return next(rung for rung in self.rungs if rung.label == label)
+
+    @property
+    def trials_left(self) -> int | None:
+        """How many more trials the budget's `n_trials` allows; None without such a limit."""
+        if self.budget is None or self.budget.n_trials is None:
+            return None
+        return max(self.budget.n_trials - len(self.proxies), 0)
+
+    @property
+    def flops_left(self) -> float | None:
+        """What is left of the budget's `flops`; a trial that has not told its own costs what its rung says."""
+        if self.budget is None or self.budget.flops is None:
+            return None
+        price = {rung.label: rung.flops or 0.0 for rung in self.rungs}
+        return self.budget.flops - sum(trial.flops or price.get(trial.rung, 0.0) for trial in self.proxies)
+
+    def affordable(self, proposals: Sequence[Proposal]) -> list[Proposal]:
+        """The first of the proposals, as many as the budget's trials and FLOPs allow."""
+        left, price = self.flops_left, {rung.label: rung.flops or 0.0 for rung in self.rungs}
+        spent = np.cumsum([price.get(proposal.rung, 0.0) for proposal in proposals])
+        n = len(proposals) if left is None else int((spent <= left * (1.0 + 1e-9)).sum())
+        return list(proposals[: n if self.trials_left is None else min(n, self.trials_left)])
 
     @property
     def standing(self) -> Rung:

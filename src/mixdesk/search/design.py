@@ -64,6 +64,7 @@ class Design:
 
     title: ClassVar[str] = "a fixed design around the natural mixture"
     reference: ClassVar[str] = "regmix"
+    eager: ClassVar[bool] = True
 
     method: str = "dirichlet"
     n_repeat_mixtures: int = 3
@@ -84,10 +85,9 @@ class Design:
             Infeasible: no mixture satisfies the constraints, at the target or in the design.
         """
         target_space(view)
-        limit = None if view.budget is None else view.budget.n_trials
         asked = {(trial.spec.mixture, trial.spec.replicate) for trial in view.at()}
         left = [p for p in self.proposals(view) if (p.mixture, p.replicate) not in asked]
-        room = len(left) if limit is None else max(limit - len(view.at()), 0)
+        room = len(left) if view.trials_left is None else view.trials_left
         return left[: min(n, room)]
 
     def recommend(self, view: StudyView, law: LawFit | None = None) -> Recommendation:

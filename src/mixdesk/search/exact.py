@@ -64,6 +64,7 @@ class Exact:
 
     title: ClassVar[str] = "exact minimum with a pull to the natural mixture"
     reference: ClassVar[str] = "olmix"
+    eager: ClassVar[bool] = True
 
     kl: float = 0.01
 

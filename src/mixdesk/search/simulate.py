@@ -47,6 +47,7 @@ class RegMix:
 
     title: ClassVar[str] = "simulate mixtures, average the best predicted"
     reference: ClassVar[str] = "regmix"
+    eager: ClassVar[bool] = True
 
     n_candidates: int = 100_000
     top: int = 100

@@ -54,7 +54,7 @@ def run(
 ) -> RunSummary:
     """Ask and train until the budget is spent, `n_trials` more are trained, or the strategy has nothing left to ask.
 
-    The budget is spent by trials of the first rung, as they are asked; a diverged or failed trial counts.
+    The budget is spent by the trials of every rung but those of a confirmation; a diverged or failed trial counts.
 
     Args:
         study: to go on with.
@@ -78,7 +78,7 @@ def run(
                 view = study.view()
                 n = _room(view, left, crew.n_threads)
                 seen = [name for name, trial in study.trials().items() if trial.state in ANSWERED]
-                specs = study.ask(strategy.ask(view, n)[:n], seen) if n > 0 else ()
+                specs = study.ask(view.affordable(strategy.ask(view, n)[:n]), seen) if n > 0 else ()
             if not specs:
                 return crew.summary()
             left = None if left is None else left - len(specs)
@@ -197,16 +197,12 @@ def _room(view: StudyView, left: int | None, handful: int) -> int:
 
     Where trials have no known price, a `handful` is asked as long as something is left.
     """
-    asked, rung, budget = view.at(), view.rungs[0], view.budget
-    limits = [] if left is None else [left]
-    if budget is not None and budget.n_trials is not None:
-        limits.append(budget.n_trials - len(asked))
-    if budget is not None and budget.flops is not None:
-        spent = sum(trial.flops or rung.flops or 0.0 for trial in asked)
-        known = int((budget.flops - spent) // rung.flops) if rung.flops else None
-        limits.append(known if known is not None else handful * (spent < budget.flops))
-    if budget is not None and budget.seconds is not None:
-        limits.append(handful * (sum(trial.seconds or 0.0 for trial in asked) < budget.seconds))
+    limits = [n for n in (left, view.trials_left) if n is not None]
+    if (flops := view.flops_left) is not None:
+        prices = [rung.flops for rung in view.rungs if rung.flops]
+        limits.append(int(flops * (1.0 + 1e-9) // min(prices)) if prices else handful * (flops > 0.0))
+    if (budget := view.budget) is not None and budget.seconds is not None:
+        limits.append(handful * (sum(trial.seconds or 0.0 for trial in view.proxies) < budget.seconds))
     return max(min(limits, default=ROUND), 0)
 
 

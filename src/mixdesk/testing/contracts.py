@@ -155,6 +155,7 @@ def check_strategy(make: Callable[[], Strategy], law: Law | None) -> None:
     assert len(asked) == N_TRIALS, f"asks until the budget is spent: {len(asked)} of {N_TRIALS} trials"
     assert len({spec.id for spec in asked}) == len(asked), "asks no question twice"
     assert make().ask(straight, BATCH) == [], "asks nothing beyond the budget"
+    assert make().eager in (True, False), "says whether it may be asked while trials are out"
     for spec in asked:
         assert space.contains(np.array(spec.mixture.over(world.domains)))[0], "asks inside the bounds"
     for n_done in (0, BATCH, 2 * BATCH):
