@@ -19,7 +19,7 @@ from mixdesk.core.plan import Plug
 # kind → room. The kind's name is also the entry-point group, `mixdesk.laws` and so on.
 ROOMS = {"laws": "laws", "strategies": "search", "trainers": "trainers", "splitters": "domains"}
 # Third-party modules that a part may need → the extra that brings them.
-EXTRAS = {"torch": "train", "safetensors": "train", "tokenizers": "corpus"}
+EXTRAS = {"torch": "train", "safetensors": "train", "tokenizers": "corpus", "botorch": "bayes", "gpytorch": "bayes"}
 
 
 def names(kind: str, *, outside: bool = False) -> tuple[str, ...]:

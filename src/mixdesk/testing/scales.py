@@ -27,6 +27,8 @@ SPREADS = (0.3, 2.0)
 RANK = 0.95
 # Mixtures over which means, spreads and ranks are set; waves of the own part.
 N_ROWS, N_WAVES = 512, 32
+# How fast the own part turns, unless told: about twice over the simplex.
+BEND = 2.0
 # The smallest loss at the larger size, in the metric's unit.
 LEAST = 0.5
 
@@ -58,19 +60,21 @@ class TwoScales:
         )
 
 
-def two_scales(world: World, seed: int = 0, rank: float = RANK) -> TwoScales:
+def two_scales(world: World, seed: int = 0, rank: float = RANK, bend: float = BEND) -> TwoScales:
     """The world as the small size, and a large size whose metrics rank mixtures with correlation `rank` to it.
+
+    `bend` is how fast the large size's own part turns over the simplex, in radians per unit of √w and domain.
 
     Relative to the metric's spread, a large run is as noisy as a small one; shares are counted over the same questions.
     """
     rng = np.random.default_rng(seed)
     m = len(world.metrics)
     W_qd = swarm(world, N_ROWS, seed=0)
-    bend, unbend = (_logit, _logistic) if world.is_share else (_same, _same)
-    small_qm = bend(world.value(W_qd))
+    straight, unbend = (_logit, _logistic) if world.is_share else (_same, _same)
+    small_qm = straight(world.value(W_qd))
     mean_m, sd_m = small_qm.mean(0), np.maximum(small_qm.std(0), 1e-12)
     spread_m = rng.permutation(np.geomspace(*SPREADS, m))
-    waves = _waves(len(world.domains), m, rng)
+    waves = _waves(len(world.domains), m, bend, rng)
     centre_m = waves(W_qd).mean(0)
     standard_qm = (small_qm - mean_m) / sd_m
     slope_m = (standard_qm * (waves(W_qd) - centre_m)).mean(0)
@@ -86,7 +90,7 @@ def two_scales(world: World, seed: int = 0, rank: float = RANK) -> TwoScales:
     level_m = mean_m if world.is_share else LEAST - moved_qm.min(0)
 
     def law(W_qd: Floats) -> Floats:
-        standard_qm = (bend(world.value(W_qd)) - mean_m) / sd_m
+        standard_qm = (straight(world.value(W_qd)) - mean_m) / sd_m
         return unbend(level_m + spread_m * sd_m * (standard_qm + share_m * own(W_qd, standard_qm)))
 
     large = replace(world, name=f"{world.name}-large-{seed}", law=law)
@@ -98,9 +102,9 @@ def two_scales(world: World, seed: int = 0, rank: float = RANK) -> TwoScales:
     return TwoScales(small=world, large=large, spread_m=spread_m)
 
 
-def _waves(d: int, m: int, rng: np.random.Generator) -> Callable[[Floats], Floats]:
+def _waves(d: int, m: int, bend: float, rng: np.random.Generator) -> Callable[[Floats], Floats]:
     """Random smooth functions of √w, (q, d) → (q, m), of variance about 1."""
-    turn_dk, phase_k = rng.normal(0.0, 2.0, (d, N_WAVES)), rng.uniform(0.0, 2.0 * np.pi, N_WAVES)
+    turn_dk, phase_k = rng.normal(0.0, bend, (d, N_WAVES)), rng.uniform(0.0, 2.0 * np.pi, N_WAVES)
     height_km = rng.standard_normal((N_WAVES, m)) * np.sqrt(2.0 / N_WAVES)
 
     def waves(W_qd: Floats) -> Floats:
