@@ -4,4 +4,5 @@ PARTS = {
     "design": "design:Design",
     "regmix": "simulate:RegMix",
     "exact": "exact:Exact",
+    "quadmix": "quadmix:QuaDMix",
 }
