@@ -17,9 +17,11 @@ from mixdesk.core.mixture import Mixture
 from mixdesk.core.project import nats_of
 from mixdesk.core.scale import Scale
 from mixdesk.core.space import Constraints, Near, Rule, Space
+from mixdesk.search.design import Design
 from mixdesk.search.exact import Exact
 from mixdesk.search.feasible import settle
 from mixdesk.search.lens import Curves, Leaves, Tied, merged, temper, token_rank
+from mixdesk.search.simulate import RegMix
 
 SIX = names(6)
 GROUPS = {
@@ -140,6 +142,22 @@ def test_reuse_keeps_the_law_and_never_beats_the_free_search() -> None:
     free = Exact(kl=0.0).recommend(view_of(4, corners(4), law=law), law).mixture.over(names(4))
     reused = Exact(kl=0.0).recommend(view_of(3, corners(3), law=collapsed), collapsed).mixture.over(names(3))
     assert law.mean(np.array([free])).mean() < law.mean(tied.expand(np.array(reused))).mean()
+
+
+@pytest.mark.parametrize("strategy", [Exact(kl=0.0), RegMix(n_candidates=2_000), Design()])
+def test_as_rules_the_ties_hold_in_any_study(strategy: Exact | RegMix | Design) -> None:
+    law = random_law(6, 3, seed=4)
+    limits = Constraints(rules=TIED.rules, upper={"d002": 0.3})
+    asked = [p.mixture.over(SIX) for p in strategy.ask(view_of(6, constraints=limits), 38)]
+    W = np.vstack([TIED.expand(np.eye(3)), asked])
+    found = strategy.recommend(view_of(6, W, law=law, constraints=limits), law).mixture.over(SIX)
+    for rows in (np.array(asked), np.array([found])):
+        np.testing.assert_allclose(TIED.expand(TIED.reduce(rows)), rows, atol=1e-8)
+    assert len(np.unique(np.round(asked, 6), axis=0)) > 20
+    reduced = TIED.space(settle(Space.build(Constraints(upper={"d002": 0.3}), SIX)))
+    V_qv = reduced.project(np.random.default_rng(0).dirichlet(np.ones(3), 2000))
+    values = law.mean(TIED.expand(V_qv)).mean(axis=1)
+    assert law.mean(np.array([found])).mean() < values.min() + 0.1 * np.ptp(values)
 
 
 # Temperature.

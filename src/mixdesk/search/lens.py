@@ -6,7 +6,8 @@
                     S(r) = (2 / (1 + exp(−λ (ω − r))))^η + ε   for r ≤ ω, else ε
 
 S are the expected copies of a document in units of the run: at most 2^η + ε, 1 + ε at ω, ε behind it. Tied groups give
-a smaller `Space` that any strategy can search; temperature and curve give mixtures of the leaves.
+a smaller `Space`, or the rules that hold any strategy to them in the large one; temperature and curve give mixtures of
+the leaves.
 
 Reference: quadmix (eq. 1-3), olmix (mixture reuse). What we do differently: curves weigh leaves `domain/q1`, …,
 `domain/qK` that a corpus was cut into, so the weights α of several scores are chosen when it is cut (`merged`), before
@@ -25,7 +26,7 @@ from mixdesk.core.errors import Infeasible, InputError
 from mixdesk.core.mixture import Mixture, bin_of, group_of
 from mixdesk.core.observations import Floats, Ints
 from mixdesk.core.project import TOLERANCE
-from mixdesk.core.space import Space
+from mixdesk.core.space import Rule, Space
 from mixdesk.search.feasible import centre, settle
 
 # λ (ω − r) from which the curve is flat to the last bit, and nodes of the quadrature before that (error below 1e-10).
@@ -81,6 +82,21 @@ class Tied:
         """Weights of groups and free domains, (q, v): sums, whatever the inner shares are."""
         V_qv: Floats = np.atleast_2d(W_qd) @ self.member_vd.T
         return V_qv
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The ties as limits of a study over the domains: w_i ≤ u_i × weight of the group, which sum to equalities."""
+        groups = zip(self.names, self.share_vd, self.member_vd, strict=True)
+        return tuple(
+            Rule(
+                name=f"{domain} is {share_d[i]:.6g} of {name}",
+                terms={self.domains[j]: float(i == j) - share_d[i] for j in np.flatnonzero(member_d)},
+                most=0.0,
+            )
+            for name, share_d, member_d in groups
+            for i, domain in enumerate(self.domains)
+            if member_d[i] and member_d.sum() > 1
+        )
 
     def space(self, space: Space) -> Space:
         """The space of the reduced mixtures whose expansion `space` allows, settled.
