@@ -90,7 +90,7 @@ class Tied:
         return tuple(
             Rule(
                 name=f"{domain} is {share_d[i]:.6g} of {name}",
-                terms={self.domains[j]: float(i == j) - share_d[i] for j in np.flatnonzero(member_d)},
+                terms=tuple((self.domains[j], float(i == j) - float(share_d[i])) for j in np.flatnonzero(member_d)),
                 most=0.0,
             )
             for name, share_d, member_d in groups

@@ -39,7 +39,10 @@ def qualities(n_domains: int = 3, n_bins: int = 4, m: int = 3, seed: int = 0, no
     group_d = np.repeat(np.arange(n_domains), n_bins)
     tokens_d = rng.permutation(np.geomspace(*TOKENS, n_domains))[group_d] // n_bins
     cap_d = PASSES * tokens_d / tokens_d.sum()
-    worst_g, bend_g = np.exp(rng.uniform(*np.log(WORST), n_domains)), rng.uniform(0.6, 1.6, n_domains)
+    worst_g, bend_g = (
+        np.exp(rng.uniform(np.log(WORST[0]), np.log(WORST[1]), n_domains)),
+        rng.uniform(0.6, 1.6, n_domains),
+    )
     depth_b = np.linspace(0.0, 1.0, n_bins) if n_bins > 1 else np.zeros(1)
     worth_d = (1.0 - (1.0 - worst_g[:, None]) * depth_b ** bend_g[:, None]).ravel()
     C_mg, power_mg = rng.uniform(0.0, 1.0, (m, n_domains)) ** 2, rng.uniform(0.4, 0.8, (m, n_domains))
