@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mixdesk.core.corpus import Corpus, Domain, Tokenizer
 from mixdesk.core.errors import InputError
-from mixdesk.core.mixture import Mixture, Schedule, Stage
+from mixdesk.core.mixture import Mixture, Schedule, Stage, bin_of
 from mixdesk.core.scale import Scale
 
 
@@ -91,3 +91,19 @@ def test_average_weighs_stages_by_their_length():
     assert schedule.average.as_dict() == pytest.approx({"a": 0.75, "b": 0.25})
     assert schedule.domains == ("a", "b")
     assert Schedule.constant(first).average is first
+
+
+@pytest.mark.parametrize(
+    ("leaf", "found"),
+    [
+        ("web/q1", ("web", 1)),
+        ("web/science/q12", ("web/science", 12)),
+        ("web/q0", ("web/q0", 0)),
+        ("web/q01", ("web/q01", 0)),
+        ("web/high", ("web/high", 0)),
+        ("q1", ("q1", 0)),
+        ("web/q1/more", ("web/q1/more", 0)),
+    ],
+)
+def test_the_last_step_of_a_path_names_the_quality_bin(leaf, found):
+    assert bin_of(leaf) == found

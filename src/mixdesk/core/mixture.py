@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 
 from mixdesk.core import checks
@@ -136,6 +137,16 @@ class Mixture:
 def group_of(domain: str) -> str:
     """First step of a domain's slash path."""
     return domain.split("/", 1)[0]
+
+
+def bin_of(domain: str) -> tuple[str, int]:
+    """Domain and quality bin of a leaf: `web/q2` is the second best bin of `web`; bin 0 is a domain without bins.
+
+    >>> bin_of("web/science/q1"), bin_of("web/science")
+    (('web/science', 1), ('web/science', 0))
+    """
+    found = re.fullmatch(r"(.+)/q([1-9]\d*)", domain)
+    return (domain, 0) if found is None else (found[1], int(found[2]))
 
 
 @core_type

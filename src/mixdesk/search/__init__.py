@@ -6,4 +6,5 @@ PARTS = {
     "exact": "exact:Exact",
     "adaptive": "adaptive:Adaptive",
     "bayes": "bayes:Bayes",
+    "quadmix": "quadmix:QuaDMix",
 }

@@ -12,7 +12,7 @@ guards, candidates that break one are pulled to a rival that keeps them, or left
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -34,6 +34,9 @@ CHUNK = 4_000
 STRENGTH = (1.0, 100.0)
 # Where no candidate keeps the guards, how near to the one that misses them least new candidates are drawn, in turn.
 NEARER = (0.3, 0.1, 0.03)
+
+# Where candidates come from: (terrain, how many, random numbers) → chunks (q, d).
+Draw = Callable[[Terrain, int, np.random.Generator], Iterator[Floats]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,34 +72,43 @@ class RegMix:
         """
         terrain = Terrain.of(view, law)
         best = simulate(terrain, self.n_candidates, self.top, np.random.default_rng(view.seed))
-        low, high = np.quantile(best, (0.05, 0.95), axis=0)
-        mean = best[0] if terrain.is_finite else terrain.heed(best.mean(axis=0), best[0])
-        return Recommendation(
-            mixture=terrain.space.mixture(mean),
-            spread=tuple(zip(view.domains, ((high - low) / 2.0).tolist(), strict=True)),
-            binding=terrain.binding(mean),
-            why="best predicted of the pool"
-            if terrain.is_finite
-            else f"mean of the best {len(best)} of {self.n_candidates:,} simulated mixtures{terrain.caveat}",
-        )
+        return averaged(terrain, best, f"mean of the best {len(best)} of {self.n_candidates:,} simulated mixtures")
 
 
-def simulate(terrain: Terrain, n: int, top: int, rng: np.random.Generator) -> Floats:
+def averaged(terrain: Terrain, best_qd: Floats, why: str) -> Recommendation:
+    """The mean of the best candidates, best first, with half their range from the 5th to the 95th percentile.
+
+    Of a pool the best itself; where the mean breaks a guard, as far towards it as the best lets it.
+    """
+    low, high = np.quantile(best_qd, (0.05, 0.95), axis=0)
+    mean = best_qd[0] if terrain.is_finite else terrain.heed(best_qd.mean(axis=0), best_qd[0])
+    return Recommendation(
+        mixture=terrain.space.mixture(mean),
+        spread=tuple(zip(terrain.space.domains, ((high - low) / 2.0).tolist(), strict=True)),
+        binding=terrain.binding(mean),
+        why="best predicted of the pool" if terrain.is_finite else why + terrain.caveat,
+    )
+
+
+def simulate(terrain: Terrain, n: int, top: int, rng: np.random.Generator, draw: Draw | None = None) -> Floats:
     """The `top` of n candidates with the best predicted objective, best first, (≤ top, d); all keep the guards.
+
+    `draw` yields allowed candidates in chunks, as `candidates` does, which stands in where it is not given.
 
     Raises:
         Infeasible: none keeps them; names the smallest relaxation seen.
     """
+    draw = draw or candidates
     best = np.empty((0, len(terrain.space.domains)))
     value = np.empty(0)
     missed = [terrain.anchor_d[None]]
-    for rows in candidates(terrain, n, rng):
+    for rows in draw(terrain, n, rng):
         kept, found = terrain.heeded(rows)
         best, value = _merged((best, value), (kept, found), top)
         if not len(best):
             missed.append(_nearest_miss(terrain, np.vstack([*missed[-1:], rows]))[None])
     for share in () if len(best) or terrain.is_finite else NEARER:
-        rows = next(candidates(terrain, CHUNK, rng))
+        rows = next(draw(terrain, CHUNK, rng))
         near = missed[-1] + share * (rows - missed[-1])
         best, value = _merged((best, value), terrain.heeded(near), top)
         if len(best):
