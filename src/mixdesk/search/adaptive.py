@@ -47,7 +47,7 @@ class Adaptive:
     Args:
         law: what learns between the rounds.
         n_start: design mixtures before the first round; default as in `opening`.
-        batch: trials of a round.
+        batch: trials of a round; default one per four domains, at least 4.
         kl: pull of the answer, as in `exact`.
     """
 
@@ -57,14 +57,14 @@ class Adaptive:
 
     law: Law
     n_start: int | None = None
-    batch: int = 8
+    batch: int | None = None
     kl: float = 0.01
 
     def __post_init__(self) -> None:
         put(
             self,
             n_start=None if self.n_start is None else checks.count("n_start", self.n_start, 2),
-            batch=checks.count("batch", self.batch, 1),
+            batch=None if self.batch is None else checks.count("batch", self.batch, 1),
             kl=checks.finite("kl", self.kl, 0.0),
         )
 
@@ -83,7 +83,7 @@ class Adaptive:
             terrain = Terrain.of(view, fitted(self.law, view))
         except NotEnoughEvidence:
             return view.affordable(Design(n_replicates=1).ask(view, n))
-        return view.affordable(self._choose(view, terrain, rungs, min(n, self.batch)))
+        return view.affordable(self._choose(view, terrain, rungs, min(n, self.batch or max(-(-len(view.domains) // 4), 4))))
 
     def recommend(self, view: StudyView, law: LawFit | None) -> Recommendation:
         """The minimum of the law, as `exact` finds it. Errors as there."""
