@@ -146,6 +146,8 @@ def test_start_shows_epochs_and_that_no_run_supports_it(pico_corpus: Path) -> No
     told = json.loads(CliRunner().invoke(app, [*words, "--json"]).output)
     natural = next(one for one in told if one["name"] == "natural")
     assert dict(natural["epochs"]) == pytest.approx(dict.fromkeys(corpus.names, 1.0))
+    short, spelt = (CliRunner().invoke(app, [*words[:4], n, "--json"]).output for n in ("2k", "2000"))
+    assert short == spelt
 
 
 def test_a_run_beyond_the_cap_is_refused(pico_corpus: Path) -> None:

@@ -35,13 +35,16 @@ from mixdesk.study.columns import usual_column
 from mixdesk.study.study import Study
 
 
-def start_recipe(folder: Path | str, *, n_tokens: int, max_epochs: float = MAX_EPOCHS) -> tuple[Start, ...]:
+def start_recipe(folder: Path | str, *, n_tokens: int | str, max_epochs: float = MAX_EPOCHS) -> tuple[Start, ...]:
     """Mixtures without evidence for a run of `n_tokens`, from the token counts of a corpus or study folder.
 
+    `n_tokens`: a whole number, or a text such as 20M, 1.5B or 1e9.
+
     Raises:
-        InputError: the study has no token counts.
+        InputError: the study has no token counts, or `n_tokens` is no whole number.
         Infeasible: `max_epochs` passes over all domains are shorter than the run.
     """
+    n_run = sizes.told("n_tokens", n_tokens)
     is_study = (Path(folder) / "study.db").exists()
     corpus = open_study(folder).view().corpus if is_study else open_corpus(folder)
     if corpus is None:
@@ -51,7 +54,7 @@ def start_recipe(folder: Path | str, *, n_tokens: int, max_epochs: float = MAX_E
             bound="unique training tokens per domain",
             remedy="give the folder of a corpus",
         )
-    return start_mixtures(corpus, n_tokens, max_epochs)
+    return start_mixtures(corpus, n_run, max_epochs)
 
 
 def make_recipe(

@@ -28,13 +28,13 @@ RECIPE = typer.Argument(..., help="A recipe.json, or the study folder that holds
 @app.command()
 def start(
     folder: Path = typer.Argument(..., help="Folder of a corpus, or of a study with one."),
-    n_tokens: int = typer.Option(..., help="Tokens of the run."),
+    n_tokens: str = typer.Option(..., help="Tokens of the run: a number such as 20000000, 20M or 1e9."),
     max_epochs: float = typer.Option(4.0, help="How often a domain may be passed."),
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Mixtures to start from without evidence: rules over token counts, with epochs and when to prefer which.
 
-    Example: mixdesk recipe start my-corpus --n-tokens 20000000
+    Example: mixdesk recipe start my-corpus --n-tokens 20M
     """
     found = mixdesk.start_recipe(folder, n_tokens=n_tokens, max_epochs=max_epochs)
     if as_json:
@@ -48,7 +48,7 @@ def start(
          ((one.name, weights[one.name][name]), (f"{one.name} epochs", epochs[one.name][name]))}}
         for name in found[0].mixture.domains
     ]  # fmt: skip
-    say_table(rows, title=f"Weights and epochs in a run of {n_tokens:,} tokens:")
+    say_table(rows, title=f"Weights and epochs in a run of {n_tokens} tokens:")
     for one in found:
         over = "" if one.is_within else f" (repeats more than {max_epochs:g} epochs here)"
         say(f"{one.name}: {one.prefer}{over}.")
