@@ -24,6 +24,7 @@ from mixdesk.api.recipes import (
     score_recipe,
     smallest_move,
     start_recipe,
+    worth_more,
 )
 from mixdesk.api.studies import (
     ask_study,
@@ -68,5 +69,6 @@ __all__ = [
     "smallest_move",
     "start_recipe",
     "tell_study",
+    "worth_more",
     "write_desk",
 ]
