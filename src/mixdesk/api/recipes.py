@@ -28,6 +28,7 @@ from mixdesk.recipe import card, compose, confirm, moves
 from mixdesk.recipe.judge import FEW_PER_DOMAIN, FIRM_PAIRS, Ground, Weakness, weakness
 from mixdesk.recipe.predicted import OBJECTIVE, rung_of
 from mixdesk.recipe.start import MAX_EPOCHS, Start, start_mixtures
+from mixdesk.recipe.why import Why, explain
 from mixdesk.search.move import smallest_step
 from mixdesk.search.pareto import pareto_set, wanted
 from mixdesk.search.worth import Worth, weigh
@@ -195,6 +196,35 @@ def pareto(
     for name in used:
         _insist(view, found, name)
     return pareto_set(view, found.fit, used)
+
+
+def why_weight(
+    study: Study,
+    domain: str,
+    *,
+    recipe: Recipe | None = None,
+    law: Plug | str | None = None,
+    evidence: Evidence | None = None,
+) -> Why:
+    """What the weight of a domain (or the sum of those that a pattern matches) in a recipe rests on.
+
+    `recipe`: default that of the study; `law`: default the recipe's own.
+
+    Raises:
+        InputError: no recipe, or no such domain.
+        NotEnoughEvidence: no law can be fitted.
+    """
+    asked = recipe or read_recipe(study.folder)
+    view = dataclasses.replace(study.view(), objective=asked.objective)
+    found = evidence or _evidence(study, law or asked.provenance.law, view.objective)
+    notes = []
+    weak = _weakness(view, found)
+    if weak is not None:
+        notes.append(f"{weak.reason} What it says of a single weight is worth as little. {weak.remedy}")
+    if asked.provenance.record_sha256 != view.record_sha256:
+        notes.append("The study has more answers than the recipe knew: make the recipe again.")
+    part = registry.make("laws", found.law)
+    return explain(view, part, found.fit, asked, domain, name=found.law.name, notes=notes)
 
 
 def worth_more(
