@@ -50,7 +50,7 @@ def why(view: StudyView, recipe: Recipe) -> Why:
 def line_of(view: StudyView, w_d: Floats, *members: int, **constraints: object) -> Line:
     bounded = dataclasses.replace(view, constraints=Constraints(**constraints))
     in_d = np.isin(np.arange(len(w_d)), members)
-    return Line.of(bounded, w_d, in_d, Region.of(np.vstack([np.eye(len(w_d)), w_d])))
+    return Line.of(bounded, w_d, in_d)
 
 
 def test_shares_are_in_proportion_within_bounds() -> None:
@@ -89,13 +89,19 @@ def test_a_step_ends_where_a_constraint_does(
     assert why == held
 
 
-def test_a_step_ends_at_the_rim_of_the_region(view: StudyView) -> None:
-    w_d = np.array([0.4, 0.3, 0.2, 0.1])
-    region = Region.of(w_d + 0.1 * (np.vstack([np.eye(4), np.full((1, 4), 0.25)]) - w_d))
-    line = dataclasses.replace(line_of(view, w_d, 0), region=region)
-    end_d, held = line.reach(1.0)
-    assert held == "region of the runs"
-    assert float(region.leverage(end_d)[0]) == pytest.approx(region.limit, rel=1e-4)
+def test_steps_out_of_the_region_are_marked(view: StudyView, recipe: Recipe) -> None:
+    region = Region.of(view.observations().W_nd)
+    found = [asked(view, recipe, name, Trees()) for name in view.domains]
+    steps = [(why.domains[0], step) for why in found for step in why.steps]
+    assert steps
+    for name, step in steps:
+        w_d = np.array(recipe.mixture.over(view.domains))
+        d = view.domains.index(name)
+        w_d = np.where(np.arange(4) == d, step.weight, w_d * (1.0 - step.weight) / (1.0 - w_d[d]))
+        assert step.leverage == pytest.approx(float(region.leverage(w_d)[0]) / region.limit, rel=1e-6)
+    far = dataclasses.replace(steps[0][1], leverage=1.3)
+    told = dataclasses.replace(found[0], steps=(far,), less=far.name)
+    assert "outside the region of the runs (1.30 of the farthest trial's leverage)" in " ".join(told.sentences)
 
 
 def test_steps_have_the_sign_of_the_truth(view: StudyView, recipe: Recipe, why: Why) -> None:
@@ -195,8 +201,10 @@ def test_what_is_no_domain_is_refused(view: StudyView, recipe: Recipe, name: str
 
 
 def test_the_words() -> None:
-    half = Step(name="half", asked=0.2, weight=0.2, difference=0.02, low=0.01, high=0.03)
-    more = Step(name="double", asked=0.8, weight=0.6, difference=0.01, low=-0.01, high=0.03, held="a ≤ 0.6")
+    half = Step(name="half", asked=0.2, weight=0.2, leverage=0.5, difference=0.02, low=0.01, high=0.03)
+    more = Step(
+        name="double", asked=0.8, weight=0.6, leverage=1.0, difference=0.01, low=-0.01, high=0.03, held="a ≤ 0.6"
+    )
     one = Witness(
         trial="x", run="r1", n_runs=1, weight=0.1, elsewhere=0.0, measured=1.0, difference=0.1,
         says="less of it: worse", without_less=-0.001, without_more=0.02,
@@ -210,7 +218,7 @@ def test_the_words() -> None:
         "Half of it would be worse: +0.0200 (+0.0100 to +0.0300, 90 %).",
         "That hangs on one trial: without `r1` it would be −0.0010.",
         "Twice as much is out of reach (a ≤ 0.6): 0.600 might be better or worse: +0.0100 (−0.0100 to +0.0300, 90 %). "
-        "The evidence is weaker than its interval.",
+        "The interval holds 0: the trials do not say which.",
     )
     stuck = dataclasses.replace(more, weight=0.4)
     assert dataclasses.replace(found, steps=(stuck,), less="").sentences[1:] == (

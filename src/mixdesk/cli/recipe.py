@@ -295,10 +295,11 @@ def print_why(why: Why, *, as_json: bool = False) -> None:
     say_table(
         [
             {"if it were": step.name, "asked": step.asked, "weight": step.weight, "difference": step.difference,
-             "low": step.low, "high": step.high, "stopped by": step.held or None}
+             "low": step.low, "high": step.high, "leverage": step.leverage, "stopped by": step.held or None}
             for step in why.steps
         ],
-        title=f"\nObjective{unit} less the recipe's, other weights in proportion (positive: worse), 90 % intervals:",
+        title=f"\nObjective{unit} less the recipe's, other weights in proportion (positive: worse), 90 % intervals;\n"
+        "leverage above 1 lies outside the region of the runs:",
     )  # fmt: skip
     say_table(
         [

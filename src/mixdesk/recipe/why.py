@@ -5,8 +5,9 @@ stays in proportion, as far as bounds of single domains let:
 
     w(u) = u · a + (1 − u) · b        a, b the recipe within and outside the pattern, each summing to one
 
-Where constraints or the region of the runs end the way, the step stops there and says so. The difference of the
-objective to the recipe's comes from the law's joint draws for the mean of runs on both sides, as that of a small move.
+Where constraints end the way, the step stops there and says so; it also says how far it leads out of the region of the
+runs. The difference of the objective to the recipe's comes from the law's joint draws for the mean of runs on both
+sides, as that of a small move.
 
 The witnesses are the trials that bracket u₀, on either side those nearest to the line at their own weight, and those
 that pull most at a slope along it by the plainest measure there is, a line fitted through all mixtures: |(a − b)ᵀ S⁻¹
@@ -29,7 +30,7 @@ from mixdesk.core.objective import NATURAL, UNIFORM
 from mixdesk.core.observations import Floats, Observations
 from mixdesk.core.protocols import CrossFits, Law, LawFit
 from mixdesk.core.recipe import Recipe
-from mixdesk.core.region import RIM, Region
+from mixdesk.core.region import Region
 from mixdesk.core.scale import Rung
 from mixdesk.core.space import Space
 from mixdesk.core.trial import StudyView
@@ -43,6 +44,8 @@ N_REST = 5
 SMALL = 0.01
 # Points of the way that are looked at before the last is halved so often, and the slack of a constraint on it.
 N_POINTS, N_HALVINGS, SLACK = 64, 40, 1e-7
+# A step that is stopped within this of the recipe's weight is none.
+MOVED = 1e-4
 # A trial is told from the recipe where it differs by so many sd of its mean.
 CLEAR = 2.0
 NONE, HALF, DOUBLE = "none", "half", "double"
@@ -52,13 +55,15 @@ NONE, HALF, DOUBLE = "none", "half", "double"
 class Step:
     """What if the weight were `asked` (`name` in words): `weight` reached, and what `held` it short of that.
 
-    `difference` of the predicted objective to the recipe's, in its unit (positive: worse), with its 90 % interval; None
-    where the law gives no draws.
+    `leverage` relative to the farthest trial: above 1 it lies outside the region of the runs. `difference` of the
+    predicted objective to the recipe's, in its unit (positive: worse), with its 90 % interval; None where the law gives
+    no draws.
     """
 
     name: str
     asked: float
     weight: float
+    leverage: float
     difference: float
     low: float | None = None
     high: float | None = None
@@ -124,7 +129,7 @@ class Why:
             step = self.step(name)
             if way == "lower" and self.weight < SMALL:
                 out.append("There is next to none of it in the recipe.")
-            elif step is None or abs(step.weight - self.weight) < SLACK:
+            elif step is None or abs(step.weight - self.weight) < MOVED:
                 out.append(f"It cannot go {way}" + (f": {step.held}." if step and step.held else "."))
             else:
                 out.append(_in_words(step))
@@ -171,7 +176,7 @@ def explain(
     in_d = _members(view.domains, asked)
     w_d = np.array(recipe.mixture.over(view.domains))
     obs = view.observations(view.fullest.label)
-    line = Line.of(view, w_d, in_d, Region.of(obs.W_nd))
+    line, region = Line.of(view, w_d, in_d), Region.of(obs.W_nd)
     wishes = {NONE: 0.0, UNIFORM: float(in_d.mean())}
     if line.weight >= SMALL:
         wishes |= {HALF: line.weight / 2.0, DOUBLE: min(2.0 * line.weight, 1.0)}
@@ -185,9 +190,16 @@ def explain(
         if draws_kq is not None:
             tail = (1.0 - LEVEL_OF_VALUES) / 2.0
             low, high = np.quantile(draws_kq[:, q] - draws_kq[:, 0], [tail, 1.0 - tail]).tolist()
-        difference = float(mean_q[q] - mean_q[0])
-        reached = float(end_d[in_d].sum())
-        step = Step(name=key, asked=wishes[key], weight=reached, difference=difference, low=low, high=high, held=held)
+        step = Step(
+            name=key,
+            asked=wishes[key],
+            weight=float(end_d[in_d].sum()),
+            leverage=float(region.leverage(end_d)[0]) / region.limit if region.limit > 0.0 else 0.0,
+            difference=float(mean_q[q] - mean_q[0]),
+            low=low,
+            high=high,
+            held=held,
+        )
         said.append(step)
     less, more = (key if key in ends else "" for key in (HALF, DOUBLE if DOUBLE in wishes else UNIFORM))
     way = np.array([w_d, *(ends[key][0] if key else w_d for key in (less, more))])
@@ -214,21 +226,20 @@ def explain(
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Line:
-    """The mixtures with another weight of the domains `in_d` than the recipe `w_d`, within `space` and `region`.
+    """The mixtures with another weight of the domains `in_d` than the recipe `w_d`, within `space`.
 
-    `a_d` and `b_d`: the recipe within and outside them, each summing to one. `region` None: the recipe itself lies
-    outside. A pool is not looked at: no mixture of it lies on the way.
+    `a_d` and `b_d`: the recipe within and outside them, each summing to one. A pool is not looked at: no mixture of it
+    lies on the way.
     """
 
     space: Space
-    region: Region | None
     w_d: Floats
     in_d: NDArray[np.bool_]
     a_d: Floats
     b_d: Floats
 
     @classmethod
-    def of(cls, view: StudyView, w_d: Floats, in_d: NDArray[np.bool_], region: Region) -> Line:
+    def of(cls, view: StudyView, w_d: Floats, in_d: NDArray[np.bool_]) -> Line:
         """The line through a recipe; where it has nothing on one side, the natural proportions (or even ones)."""
         space = Space.build(view.constraints, view.domains, view.corpus, view.rungs[-1].scale)
         natural = np.ones(len(w_d)) if view.natural is None else np.array(view.natural.over(view.domains))
@@ -236,15 +247,7 @@ class Line:
         for mask in (in_d, ~in_d):
             side = next(base * mask for base in (w_d, natural, np.ones(len(w_d))) if (base * mask).sum() > 0.0)
             sides.append(side / side.sum())
-        is_far = float(region.leverage(w_d)[0]) > region.limit * (1.0 + 1e-6)
-        return cls(
-            space=replace(space, pool_qd=None),
-            region=None if is_far else region,
-            w_d=w_d,
-            in_d=in_d,
-            a_d=sides[0],
-            b_d=sides[1],
-        )
+        return cls(space=replace(space, pool_qd=None), w_d=w_d, in_d=in_d, a_d=sides[0], b_d=sides[1])
 
     @property
     def weight(self) -> float:
@@ -252,18 +255,14 @@ class Line:
         return float(self.w_d[self.in_d].sum())
 
     def at(self, u: float) -> Floats | None:
-        """The mixture with weight u, (d,); None where bounds, constraints or the region forbid it."""
+        """The mixture with weight u, (d,); None where bounds or constraints forbid it."""
         out = np.zeros(len(self.w_d))
         for mask, total, base_d in ((self.in_d, u, self.a_d), (~self.in_d, 1.0 - u, self.b_d)):
             part = shared(total, base_d[mask], self.space.lower_d[mask], self.space.upper_d[mask])
             if part is None:
                 return None
             out[mask] = part
-        if not self.space.contains(out[None], SLACK)[0]:
-            return None
-        if self.region is not None and float(self.region.leverage(out)[0]) > self.region.limit * (1.0 + 1e-6):
-            return None
-        return out
+        return out if self.space.contains(out[None], SLACK)[0] else None
 
     def reach(self, u: float) -> tuple[Floats, str]:
         """The mixture with weight u, or the last one on the way to it, (d,), and what ends the way there."""
@@ -287,14 +286,10 @@ class Line:
         return last_d, self._end(last_d)
 
     def _end(self, w_d: Floats) -> str:
-        """What ends the way at a mixture: its own constraints, else the region, else those of other domains."""
+        """What ends the way at a mixture: its own constraints, else those of other domains."""
         held = self.space.binding(self.space.mixture(w_d))
         own = [one for one in held if one not in self.of_others()]
-        if own:
-            return ", ".join(own)
-        if self.region is not None and float(self.region.leverage(w_d)[0]) >= RIM * self.region.limit:
-            return "region of the runs"
-        return ", ".join(held) or "the other domains"
+        return ", ".join(own or held) or "the other domains"
 
     def of_others(self) -> set[str]:
         """Names of constraints on other domains alone."""
@@ -450,12 +445,14 @@ def _in_words(step: Step) -> str:
     what = {NONE: "None of it", HALF: "Half of it", DOUBLE: "Twice as much"}.get(step.name, f"The {step.name} weight")
     if step.held:
         what = f"{what} is out of reach ({step.held}): {step.weight:.3f}"
+    if step.leverage > 1.0 + 1e-6:
+        what += f", outside the region of the runs ({step.leverage:.2f} of the farthest trial's leverage),"
     size = _signed(step.difference)
     if step.low is None or step.high is None:
         return f"{what} is predicted to change the objective by {size}; the law does not say how surely."
     between = f"({_signed(step.low)} to {_signed(step.high)}, 90 %)"
     if not step.is_told:
-        return f"{what} might be better or worse: {size} {between}. The evidence is weaker than its interval."
+        return f"{what} might be better or worse: {size} {between}. The interval holds 0: the trials do not say which."
     return f"{what} would be {'worse' if step.difference > 0.0 else 'better'}: {size} {between}."
 
 

@@ -40,7 +40,7 @@ SCATTER, PRIOR_COUNT = 0.3, 2.0
 FEW_POINTS = 3
 # Pairs of a confirmation, and quantiles of intervals.
 N_PAIRS, TAILS = 5, (0.05, 0.95)
-# A law whose errors are so many times the noise may have the wrong form.
+# A law whose errors are so many times the noise may have the wrong form, or too few runs.
 MISSES = 3.0
 GO_ON, STOP, CANNOT_TELL = "go on", "stop", "cannot tell"
 
@@ -115,12 +115,12 @@ class Worth:
 
     @property
     def doubt(self) -> str:
-        """A sentence where the law's form may hide what is left: its errors are far above the noise; else empty."""
+        """A sentence where the law may not see what is left, as its errors are far above the noise; else empty."""
         if self.error is None or not self.is_noise_measured or not self.noise or self.error < MISSES * self.noise:
             return ""
         return (
             f"The law misses mixtures it had not seen by {self.error:.2g}, {self.error / self.noise:.1f} times the "
-            "noise of a run: where its form is wrong it cannot see what is left. Compare laws."
+            "noise of a run: it may not see all that is left. `mixdesk law compare` says whether another sees more."
         )
 
     @property
