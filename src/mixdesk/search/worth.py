@@ -6,7 +6,9 @@
 f_k is the objective under draw k, ŵ the mixture that the law predicts best, w goes over candidates that constraints,
 guards and the region of the runs allow (the trials among them). So left(n) is the simple regret that the law expects of
 its own recommendation. The law is fitted again on the first mixtures of the record, and every b from ¼ to 2 is weighed
-by how well it fits the fall of left over them; before any history b is about ½, as errors of means fall.
+by how well it fits the fall of left over them; before any history b is about ½, as errors of means fall. On fourteen
+synthetic worlds left followed the true regret (Spearman .75) and was about half of it: what a law cannot say it cannot
+count.
 
 More trials are worth their cost where they buy at least the smallest gain that matters: by default the noise of one
 run, as a smaller one drowns in the next run anyway.
