@@ -70,7 +70,7 @@ def test_the_gain_left_falls_with_trials() -> None:
 
 @pytest.mark.slow
 def test_the_gain_left_follows_the_true_regret() -> None:
-    """Measured: Spearman .75, about half of the true regret seen, what 16 more were to leave 1.26 times what they left."""
+    """Measured: Spearman .75, half of the true regret seen, what 16 more were to leave 1.26 times what they left."""
     kinds = ((loglinear, 0.05), (loglinear, 0.3), (power, 0.1), (quadratic, 0.3))
     left, true, projected = [], [], []
     for i in range(14):
