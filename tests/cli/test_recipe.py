@@ -62,6 +62,28 @@ def test_a_guard_prints_how_surely_it_holds_once(folder: Path, world: World) -> 
     assert out.count(f"Held by: {world.metrics[0].name}") <= 1
 
 
+def test_why_shows_what_a_weight_rests_on(folder: Path, world: World) -> None:
+    run("make", folder, *LAW)
+    recipe = mx.read_recipe(folder)
+    name, weight = max(recipe.mixture.as_dict().items(), key=lambda item: item[1])
+    shown = run("show", folder, "--why", name)
+    assert shown.startswith(f"{name}: {weight:.4f} of the training tokens in the recipe, by the law exponential at 1M.")
+    assert "Half of it would be worse" in shown
+    told = json.loads(run("show", folder / "recipe.json", "--why", name, "--json"))
+    assert all(f"  {one['run']} " in shown for one in told["witnesses"])
+    assert {one["run"][0] for one in told["witnesses"]} == {"r"}
+    assert told["sentences"][0] in shown
+    assert run("show", folder, "--why", "d99", code=1).startswith("there is no domain `d99`")
+    assert json.loads(run("show", folder, "--json"))["plan"]
+
+
+def test_why_without_a_law_says_so(noise: Path) -> None:
+    run("make", noise, *LAW, code=3)
+    shown = run("show", noise, "--why", "d00")
+    assert shown.startswith("Mind: Asked about mixtures it had not seen")
+    assert "What it says of a single weight is worth as little." in shown
+
+
 def test_no_law_is_refused_with_what_would_settle_it(noise: Path) -> None:
     out = run("make", noise, *LAW, code=3)
     assert out.startswith("No recipe yet. The evidence is too weak.\nAsked about mixtures it had not seen, the law")
@@ -146,6 +168,8 @@ def test_start_shows_epochs_and_that_no_run_supports_it(pico_corpus: Path) -> No
     told = json.loads(CliRunner().invoke(app, [*words, "--json"]).output)
     natural = next(one for one in told if one["name"] == "natural")
     assert dict(natural["epochs"]) == pytest.approx(dict.fromkeys(corpus.names, 1.0))
+    short, spelt = (CliRunner().invoke(app, [*words[:4], n, "--json"]).output for n in ("2k", "2000"))
+    assert short == spelt
 
 
 def test_a_run_beyond_the_cap_is_refused(pico_corpus: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 
 import mixdesk
 from mixdesk.cli.main import app
+from mixdesk.testing.worlds import World, loglinear, pure_noise, swarm
 
 TOML = """name = "world"
 objective = { terms = { "bpb/domain/*" = 1.0 } }
@@ -84,3 +86,68 @@ def test_a_bad_table_is_one_line_without_a_traceback_and_leaves_nothing(tmp_path
     assert done.exit_code != 0
     assert "m.csv`, row `b`: the weights sum to zero" in str(done.exception)
     assert not (tmp_path / "study").exists()
+
+
+def numbered(path: Path, world: World, n: int) -> Path:
+    """A study of a world's runs, imported."""
+    obs = world.observations(swarm(world, n))
+    lines = {"m": [",".join(["run", *world.domains])], "s": [",".join(["run", *(one.name for one in world.metrics)])]}
+    for i, (w_d, y_m) in enumerate(zip(obs.W_nd.tolist(), obs.Y_nm.tolist(), strict=True)):
+        for key, cells in (("m", w_d), ("s", y_m)):
+            lines[key].append(",".join([f"r{i}", *map(str, cells)]))
+    for key, table in lines.items():
+        (path / f"{key}.csv").write_text("\n".join(table) + "\n")
+    study = mixdesk.import_study(path / "m.csv", path / "s.csv", path / "study")
+    return study.folder
+
+
+@pytest.mark.slow
+def test_next_says_what_more_trials_would_buy(tmp_path: Path) -> None:
+    folder = numbered(tmp_path, loglinear(3, 2, seed=1, noise=0.3), 14)
+    shown = said("show", str(folder), "--next", "32", "--matters", "0.5")
+    assert "Another 32 trials would buy about" in shown
+    assert "the smallest gain that matters 0.5: not worth it. This is a projection" in shown
+    assert "next" not in json.loads(said("show", str(folder), "--json"))
+
+
+def test_any_law_says_what_trials_are_worth(tmp_path: Path) -> None:
+    study = mixdesk.open_study(numbered(tmp_path, loglinear(3, 2, seed=1, noise=0.1), 14))
+    keen = mixdesk.worth_more(study, trials=32, matters=0.0, law="exponential")
+    assert keen.verdict == "go on"
+    assert 0.0 < keen.bought < keen.left
+    assert keen.error is not None
+
+
+@pytest.mark.parametrize(
+    ("world", "n", "verdict"),
+    [(pure_noise(3, 1, seed=1), 20, "cannot tell"), (loglinear(3, 1, seed=1), 4, "go on")],
+    ids=["noise", "early"],
+)
+def test_next_without_a_law_says_what_would_settle_it(tmp_path: Path, world: World, n: int, verdict: str) -> None:
+    told = json.loads(said("show", str(numbered(tmp_path, world, n)), "--next", "32", "--json"))["next"]
+    assert told["verdict"] == verdict
+    assert told["left"] is None
+    assert "mixtures" in told["weak"]
+    assert told["weak"] in told["sentence"]
+
+
+def test_a_budget_in_flops_needs_a_price_and_buys_a_trial(tmp_path: Path) -> None:
+    study = mixdesk.open_study(numbered(tmp_path, loglinear(3, 1, seed=1), 5))
+    with pytest.raises(mixdesk.InputError, match="no trial has a price in FLOPs"):
+        mixdesk.worth_more(study, flops=1e18)
+    with pytest.raises(mixdesk.InputError, match="not said once"):
+        mixdesk.worth_more(study)
+    with pytest.raises(mixdesk.InputError, match="trials"):
+        mixdesk.worth_more(study, trials=0)
+
+
+def test_flops_buy_trials_at_the_price_of_a_rung(tmp_path: Path) -> None:
+    rungs = '[[rungs]]\nlabel = "proxy"\nflops = 1e12\nscale = { n_tokens = 1000000 }\n'
+    (tmp_path / "study.toml").write_text(TOML + rungs)
+    said("new", str(tmp_path))
+    said("run", str(tmp_path), "--quiet")
+    found = mixdesk.worth_more(mixdesk.open_study(tmp_path), flops=5.5e12)
+    assert (found.n_more, found.flops) == (5, 5e12)
+    assert "(5e+12 FLOPs)" in found.sentence
+    with pytest.raises(mixdesk.InputError, match="the budget buys no trial"):
+        mixdesk.worth_more(mixdesk.open_study(tmp_path), flops=1e11)

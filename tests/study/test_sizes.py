@@ -6,7 +6,7 @@ import pytest
 
 from mixdesk.core.errors import InputError
 from mixdesk.study.sheets import read_sheet
-from mixdesk.study.sizes import alike, counts, rungs_of, short, size_column
+from mixdesk.study.sizes import alike, counts, rungs_of, short, size_column, told
 
 
 def test_cells_may_have_suffixes_or_exponents() -> None:
@@ -22,6 +22,19 @@ def test_cells_may_have_suffixes_or_exponents() -> None:
 def test_what_is_no_whole_number_names_its_row(cell: str) -> None:
     with pytest.raises(InputError, match=r"`table`, row `b`, column `n`: no size of a run"):
         counts(read_sheet({"run": ["a", "b"], "n": ["1M", cell]}), "n", ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("given", "n"), [("1e9", 10**9), ("60M", 60 * 10**6), ("1.5B", 15 * 10**8), (7, 7), (1e9, 10**9)]
+)
+def test_a_size_is_told_as_cells_are(given: str | int, n: int) -> None:
+    assert told("n_tokens", given) == n
+
+
+@pytest.mark.parametrize("given", ["0.5", "many", -3, ""])
+def test_a_size_that_is_none_is_refused(given: str | int) -> None:
+    with pytest.raises(InputError, match=r"`n_tokens` is no size of a run: .*20M or 2e7"):
+        told("n_tokens", given)
 
 
 def test_a_column_is_found_by_its_usual_names_or_given() -> None:

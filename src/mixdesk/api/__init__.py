@@ -24,6 +24,8 @@ from mixdesk.api.recipes import (
     score_recipe,
     smallest_move,
     start_recipe,
+    why_weight,
+    worth_more,
 )
 from mixdesk.api.studies import (
     ask_study,
@@ -68,5 +70,7 @@ __all__ = [
     "smallest_move",
     "start_recipe",
     "tell_study",
+    "why_weight",
+    "worth_more",
     "write_desk",
 ]

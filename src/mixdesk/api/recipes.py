@@ -13,7 +13,7 @@ import numpy as np
 
 from mixdesk import __version__
 from mixdesk.api.corpora import open_corpus
-from mixdesk.api.laws import Evidence, gather_evidence, plug_of, save_fit
+from mixdesk.api.laws import Evidence, gather_evidence, observations, plug_of, save_fit
 from mixdesk.api.studies import make_strategy, make_trainer, open_study
 from mixdesk.core import checks, registry
 from mixdesk.core.errors import InputError, NotEnoughEvidence
@@ -25,23 +25,28 @@ from mixdesk.core.protocols import Progress
 from mixdesk.core.recipe import NATURAL, RIVALS, CardScore, Move, ParetoPoint, PredictionCard, Recipe
 from mixdesk.core.trial import StudyView
 from mixdesk.recipe import card, compose, confirm, moves
-from mixdesk.recipe.judge import FIRM_PAIRS, Ground, weakness
+from mixdesk.recipe.judge import FEW_PER_DOMAIN, FIRM_PAIRS, Ground, Weakness, weakness
 from mixdesk.recipe.predicted import OBJECTIVE, rung_of
 from mixdesk.recipe.start import MAX_EPOCHS, Start, start_mixtures
+from mixdesk.recipe.why import Why, explain
 from mixdesk.search.move import smallest_step
 from mixdesk.search.pareto import pareto_set, wanted
+from mixdesk.search.worth import Worth, weigh
 from mixdesk.study import local, sheets, sizes
 from mixdesk.study.columns import usual_column
 from mixdesk.study.study import Study
 
 
-def start_recipe(folder: Path | str, *, n_tokens: int, max_epochs: float = MAX_EPOCHS) -> tuple[Start, ...]:
+def start_recipe(folder: Path | str, *, n_tokens: int | str, max_epochs: float = MAX_EPOCHS) -> tuple[Start, ...]:
     """Mixtures without evidence for a run of `n_tokens`, from the token counts of a corpus or study folder.
 
+    `n_tokens`: a whole number, or a text such as 20M, 1.5B or 1e9.
+
     Raises:
-        InputError: the study has no token counts.
+        InputError: the study has no token counts, or `n_tokens` is no whole number.
         Infeasible: `max_epochs` passes over all domains are shorter than the run.
     """
+    n_run = sizes.told("n_tokens", n_tokens)
     is_study = (Path(folder) / "study.db").exists()
     corpus = open_study(folder).view().corpus if is_study else open_corpus(folder)
     if corpus is None:
@@ -51,7 +56,7 @@ def start_recipe(folder: Path | str, *, n_tokens: int, max_epochs: float = MAX_E
             bound="unique training tokens per domain",
             remedy="give the folder of a corpus",
         )
-    return start_mixtures(corpus, n_tokens, max_epochs)
+    return start_mixtures(corpus, n_run, max_epochs)
 
 
 def make_recipe(
@@ -193,6 +198,112 @@ def pareto(
     return pareto_set(view, found.fit, used)
 
 
+def why_weight(
+    study: Study,
+    domain: str,
+    *,
+    recipe: Recipe | None = None,
+    law: Plug | str | None = None,
+    evidence: Evidence | None = None,
+) -> Why:
+    """What the weight of a domain (or the sum of those that a pattern matches) in a recipe rests on.
+
+    `recipe`: default that of the study; `law`: default the recipe's own.
+
+    Raises:
+        InputError: no recipe, or no such domain.
+        NotEnoughEvidence: no law can be fitted.
+    """
+    asked = recipe or read_recipe(study.folder)
+    view = dataclasses.replace(study.view(), objective=asked.objective)
+    found = evidence or _evidence(study, law or asked.provenance.law, view.objective)
+    notes = []
+    weak = _weakness(view, found)
+    if weak is not None:
+        notes.append(f"{weak.reason} What it says of a single weight is worth as little. {weak.remedy}")
+    if asked.provenance.record_sha256 != view.record_sha256:
+        notes.append("The study has more answers than the recipe knew: make the recipe again.")
+    part = registry.make("laws", found.law)
+    return explain(view, part, found.fit, asked, domain, name=found.law.name, notes=notes)
+
+
+def worth_more(
+    study: Study,
+    *,
+    trials: int | None = None,
+    flops: float | None = None,
+    matters: float | None = None,
+    objective: Objective | None = None,
+    law: Plug | str | None = None,
+    evidence: Evidence | None = None,
+) -> Worth:
+    """Whether more trials are worth their cost: the gain expected to be left, and what a budget would buy of it.
+
+    The budget is a number of `trials`, or `flops` where the price of a trial is known. `matters`: the smallest gain
+    that matters, in the objective's unit; default: the noise of one run. Its `verdict` is go on, stop or cannot tell.
+
+    Raises:
+        InputError: no budget or two, one that buys no trial, or FLOPs where no trial has a price.
+        NotEnoughEvidence: no law can be fitted though the mixtures are enough, or it gives no draws.
+        Infeasible: no mixture satisfies constraints and guards.
+    """
+    view = dataclasses.replace(study.view(), objective=objective or study.config.objective)
+    price = _price(view)
+    n_more = _affordable(trials, flops, price)
+    n, d, found = view.n_mixtures(view.fullest), len(view.domains), evidence
+    try:
+        found = found or gather_evidence(study, law=law, objective=view.objective)
+        weak = _weakness(view, found)
+    except NotEnoughEvidence:
+        weak = weakness(Ground.of(view, (), view.fullest.label))
+        if n >= d + 2 or weak is None:
+            raise
+    if found is None or weak is not None:
+        said = "" if weak is None else f"{weak.reason} {weak.remedy}"
+        cost = None if price is None else n_more * price
+        return Worth(n=n, n_more=n_more, weak=said, is_early=n < FEW_PER_DOMAIN * (d + 1), flops=cost)
+    part = registry.make("laws", found.law)
+    error = [row.value for row in found.scores if (row.metric, row.measure) == (OBJECTIVE.name, "rmse")]
+    return weigh(
+        view,
+        part,
+        observations(view, part),
+        found.fit,
+        n_more=n_more,
+        matters=matters,
+        price=price,
+        error=error[0] if error else None,
+    )
+
+
+def _price(view: StudyView) -> float | None:
+    """FLOPs of a trial at the fullest rung: what its runs told, else what the rung says; None: unknown."""
+    told = [trial.flops for trial in view.at(view.fullest.label) if trial.flops]
+    return float(np.mean(told)) if told else view.fullest.flops
+
+
+def _affordable(trials: int | None, flops: float | None, price: float | None) -> int:
+    """How many trials a budget buys; raises InputError where that is not one or more."""
+    if (trials is None) == (flops is None):
+        raise InputError(
+            "what is to be spent is not said once",
+            value=f"trials {trials}, flops {flops}",
+            bound="one of the two",
+            remedy="give trials, or flops",
+        )
+    if trials is not None:
+        return checks.count("trials", trials, 1)
+    budget = checks.finite("flops", flops or 0.0, 0.0)
+    if price is None or budget < price:
+        raise InputError(
+            "the budget buys no trial" if price is not None else "no trial has a price in FLOPs",
+            value=f"{budget:g} FLOPs",
+            bound="FLOPs per trial, told by a run or its rung" if price is None else f"≥ {price:.3g}, one trial",
+            remedy="give a number of trials" if price is None else "give more",
+        )
+    return int(budget / price)
+
+
 def _evidence(study: Study, law: Plug | str | None, objective: Objective) -> Evidence:
     """The evidence for an answer.
 
@@ -216,10 +327,15 @@ def _insist(view: StudyView, found: Evidence, metric: str = OBJECTIVE.name) -> N
     Raises:
         NotEnoughEvidence: it is not; says what would settle it.
     """
-    even_qd = np.full((1, len(view.domains)), 1.0 / len(view.domains))
-    weak = weakness(Ground.of(view, found.scores, rung_of(view, found.fit, even_qd).label), metric)
+    weak = _weakness(view, found, metric)
     if weak is not None:
         raise weak.error()
+
+
+def _weakness(view: StudyView, found: Evidence, metric: str = OBJECTIVE.name) -> Weakness | None:
+    """Why a law is not known to rank mixtures by a metric, or None."""
+    even_qd = np.full((1, len(view.domains)), 1.0 / len(view.domains))
+    return weakness(Ground.of(view, found.scores, rung_of(view, found.fit, even_qd).label), metric)
 
 
 def score_recipe(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -14,6 +15,9 @@ from mixdesk.core.files import to_data
 from mixdesk.core.objective import Objective
 from mixdesk.core.recipe import GuardCheck, Move, Recipe
 from mixdesk.study.study import Study
+
+if TYPE_CHECKING:
+    from mixdesk.recipe.why import Why
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Recipes: what to train on, and how one knows.")
 FOLDER = typer.Argument(..., help="Folder of the study.")
@@ -28,13 +32,13 @@ RECIPE = typer.Argument(..., help="A recipe.json, or the study folder that holds
 @app.command()
 def start(
     folder: Path = typer.Argument(..., help="Folder of a corpus, or of a study with one."),
-    n_tokens: int = typer.Option(..., help="Tokens of the run."),
+    n_tokens: str = typer.Option(..., help="Tokens of the run: a number such as 20000000, 20M or 1e9."),
     max_epochs: float = typer.Option(4.0, help="How often a domain may be passed."),
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Mixtures to start from without evidence: rules over token counts, with epochs and when to prefer which.
 
-    Example: mixdesk recipe start my-corpus --n-tokens 20000000
+    Example: mixdesk recipe start my-corpus --n-tokens 20M
     """
     found = mixdesk.start_recipe(folder, n_tokens=n_tokens, max_epochs=max_epochs)
     if as_json:
@@ -48,7 +52,7 @@ def start(
          ((one.name, weights[one.name][name]), (f"{one.name} epochs", epochs[one.name][name]))}}
         for name in found[0].mixture.domains
     ]  # fmt: skip
-    say_table(rows, title=f"Weights and epochs in a run of {n_tokens:,} tokens:")
+    say_table(rows, title=f"Weights and epochs in a run of {n_tokens} tokens:")
     for one in found:
         over = "" if one.is_within else f" (repeats more than {max_epochs:g} epochs here)"
         say(f"{one.name}: {one.prefer}{over}.")
@@ -75,12 +79,23 @@ def make(
 
 
 @app.command()
-def show(path: Path = RECIPE, as_json: bool = JSON_OPTION) -> None:
-    """Weights, epochs, rivals, verdict, warnings.
+def show(
+    path: Path = RECIPE,
+    why: str | None = typer.Option(
+        None, help="A domain or pattern: what its weight rests on, and the trials behind it. Needs the study's folder."
+    ),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Weights, epochs, rivals, verdict, warnings; with --why, what one weight rests on.
 
-    Example: mixdesk recipe show my-study
+    Example: mixdesk recipe show my-study --why web
     """
-    print_recipe(mixdesk.read_recipe(path), as_json=as_json)
+    recipe = mixdesk.read_recipe(path)
+    if why is None:
+        print_recipe(recipe, as_json=as_json)
+        return
+    study = mixdesk.open_study(path if path.is_dir() else path.parent)
+    print_why(mixdesk.why_weight(study, why, recipe=recipe), as_json=as_json)
 
 
 @app.command()
@@ -263,6 +278,40 @@ def print_recipe(recipe: Recipe, *, as_json: bool = False) -> None:
     for name, lines_ in (("Held by", recipe.binding), ("Mind", recipe.warnings)):
         for line in lines_:
             say(f"{name}: {line}")
+
+
+def print_why(why: Why, *, as_json: bool = False) -> None:
+    """What a weight rests on: in words, then what if it were otherwise, then the trials."""
+    if as_json:
+        say_json({**to_data(why), "sentences": list(why.sentences)})
+        return
+    for note in why.notes:
+        say(f"Mind: {note}")
+    names = why.domains[0] if len(why.domains) == 1 else f"{why.asked} ({', '.join(why.domains)})"
+    say(f"{names}: {why.weight:.4f} of the training tokens in the recipe, by the law {why.law} at {why.rung}.")
+    for line in why.sentences:
+        say(line)
+    unit = f" ({why.unit})" if why.unit else ""
+    say_table(
+        [
+            {"if it were": step.name, "asked": step.asked, "weight": step.weight, "difference": step.difference,
+             "low": step.low, "high": step.high, "leverage": step.leverage, "stopped by": step.held or None}
+            for step in why.steps
+        ],
+        title=f"\nObjective{unit} less the recipe's, other weights in proportion (positive: worse), 90 % intervals;\n"
+        "leverage above 1 lies outside the region of the runs:",
+    )  # fmt: skip
+    say_table(
+        [
+            {"trial": one.run, "runs": one.n_runs, "weight": one.weight, "elsewhere": one.elsewhere,
+             "measured": one.measured, "to recipe": one.difference, "it says": one.says,
+             f"without: {why.less or 'less'}": one.without_less, f"without: {why.more or 'more'}": one.without_more}
+            for one in why.witnesses
+        ],
+        title="\nThe trials behind it, most telling first. Elsewhere: share of tokens that differ though the weight is "
+        "allowed for;\nto recipe: measured less predicted for the recipe; without: the difference above if it had not "
+        "been run:",
+    )  # fmt: skip
 
 
 def print_guards(guards: Sequence[GuardCheck]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from math import isfinite, nan
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -12,6 +13,9 @@ import mixdesk
 from mixdesk.cli.tables import JSON_OPTION, QUIET_OPTION, counted, lines, read_pair, say, say_json, say_table
 from mixdesk.core.files import to_data
 from mixdesk.core.trial import StudyView, Trial
+
+if TYPE_CHECKING:
+    from mixdesk.search.worth import Worth
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="A population of trials with one objective.")
 FOLDER = typer.Argument(..., help="Folder of the study.")
@@ -49,7 +53,7 @@ def run(
     if spent and not done.n_done + done.n_diverged + done.n_failed:
         say(spent)
         return
-    show(folder, as_json=False)
+    print_study(study.view(), None, as_json=False)
 
 
 @app.command()
@@ -127,7 +131,7 @@ def import_(  # noqa: PLR0913  (its parameters are the command line)
     )
     for note in study.notes:
         say(f"note: {note}")
-    show(out, as_json=False)
+    print_study(study.view(), None, as_json=False)
 
 
 @app.command()
@@ -143,12 +147,26 @@ def export(
 
 
 @app.command()
-def show(folder: Path = FOLDER, as_json: bool = JSON_OPTION) -> None:
-    """States, noise per metric and the best trials.
+def show(
+    folder: Path = FOLDER,
+    more: int | None = typer.Option(None, "--next", help="Say what so many more trials would buy, and when to stop."),
+    matters: float | None = typer.Option(
+        None, help="With --next: the smallest gain that matters, in the objective's unit. Default: the noise of a run."
+    ),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """States, noise per metric and the best trials; with --next, whether more trials are worth their cost.
 
-    Example: mixdesk study show my-study
+    Example: mixdesk study show my-study --next 32
     """
-    view = mixdesk.open_study(folder).view()
+    study = mixdesk.open_study(folder)
+    print_study(
+        study.view(), None if more is None else mixdesk.worth_more(study, trials=more, matters=matters), as_json
+    )
+
+
+def print_study(view: StudyView, worth: Worth | None, as_json: bool) -> None:
+    """Trials by state, noise, best trials, and what more of them are worth where that was asked."""
     noise = view.noise()
     if as_json:
         say_json(
@@ -158,6 +176,7 @@ def show(folder: Path = FOLDER, as_json: bool = JSON_OPTION) -> None:
                 "record": view.record_sha256,
                 "noise": [{**to_data(row), "ratio": row.ratio} for row in noise],
                 "trials": [{"id": trial.id, **to_data(trial)} for trial in view.trials],
+                **({} if worth is None else {"next": _worth_data(worth)}),
             }
         )
         return
@@ -191,6 +210,16 @@ def show(folder: Path = FOLDER, as_json: bool = JSON_OPTION) -> None:
             ],
             title="\nBest trials:",
         )
+    if worth is not None:
+        say(f"\n{' '.join(filter(None, (worth.sentence, worth.basis)))}")
+        if worth.doubt:
+            say(f"Mind: {worth.doubt}")
+
+
+def _worth_data(worth: Worth) -> dict[str, object]:
+    """What more trials are worth, with its words."""
+    words = {name: getattr(worth, name) for name in ("verdict", "sentence", "basis", "doubt")}
+    return {**words, **to_data(worth)}
 
 
 @app.command()

@@ -6,6 +6,9 @@ With n_d unique tokens of domain d, a run of N tokens and a cap of E epochs:
     natural       w_d = n_d / Σ n
     temperature   w_d ∝ n_d^½
     unimax        w_d = min(E n_d / N, u), u such that Σ w = 1: as even as the cap allows
+
+Reference: unimax (water-filling under an epoch cap). What we do differently: domains in place of languages, tokens in
+place of characters.
 """
 
 from __future__ import annotations

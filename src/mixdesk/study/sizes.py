@@ -45,6 +45,23 @@ def size_column(weights: Sheet, measured: Sheet, role: str, given: str | int | N
     return None, value
 
 
+def told(role: str, given: str | int) -> int:
+    """A size that a person gives: a whole number ≥ 1, or such as 60M, 1e9 or 1.5B.
+
+    Raises:
+        InputError: another text.
+    """
+    value = _count(str(given))
+    if value is None:
+        raise InputError(
+            f"`{role}` is no size of a run",
+            value=given,
+            bound="a whole number ≥ 1 such as 20000000, 20M or 2e7",
+            remedy=f"correct `{role}`",
+        )
+    return value
+
+
 def counts(sheet: Sheet, column: str | None, ids: Sequence[str]) -> tuple[int | None, ...]:
     """A column of numbers of parameters or tokens; all None without the column, or where it is empty.
 
