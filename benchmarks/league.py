@@ -20,20 +20,21 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy
+from mixdesk.testing.league import CASES, RATIO, Case, play
 from threadpoolctl import threadpool_limits
 
+from demo import machine_class
 from mixdesk.core import registry
 from mixdesk.core.errors import MixdeskError
 from mixdesk.core.plan import Plug
 from mixdesk.core.scale import Budget
 from mixdesk.core.trial import StudyView
-from mixdesk.testing.league import CASES, RATIO, Case, play
 
 # Moments at which a contestant says what it would recommend, as shares of the largest budget.
 MOMENTS = tuple(np.linspace(0.125, 1.0, 8))
@@ -208,8 +209,10 @@ def cheaper(found: dict[tuple[str, str, int], dict[str, Any]], many: str, single
     """Cost at which `many` (rungs) reaches the final regret of `single` (target alone), over the latter's cost."""
     out = []
     for case in dict.fromkeys(name for name, _, _ in found):
-        both = {w: {s: found[c, w, s] for c, w, s in found if c == case and w == w_ and found[c, w, s]["curve"]}
-                for w_ in (many, single) for w in (w_,)}  # fmt: skip
+        both = {
+            who: {s: found[c, w, s] for c, w, s in found if c == case and w == who and found[c, w, s]["curve"]}
+            for who in (many, single)
+        }
         seeds = sorted(set(both[many]) & set(both[single]))
         if len(seeds) < 3:
             continue
@@ -254,17 +257,17 @@ def main() -> None:
                     print(f"{i + 1} of {len(missing)} {game['cell']} {game['failed'][-300:]}", flush=True)
     found = {cell: found[cell] for cell in wanted if cell in found}
     n_failed = sum(bool(game["failed"]) for game in found.values())
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
+    told = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     head = [
         "# League of strategies",
         "",
-        f"{datetime.now(tz=UTC):%Y-%m-%d}, commit {commit.strip()}, {platform.processor() or platform.machine()}, Python "
+        f"{date.today():%Y-%m-%d}, commit {told.stdout.strip()}, {machine_class()}, Python "
         f"{platform.python_version()}, numpy {np.__version__}, scipy {scipy.__version__}.",
         f"Command: `python benchmarks/league.py --out DIR --seeds {options.seeds}`; {len(found)} games, {n_failed} broke.",
         "",
-        "Regret in sd of the true objective at the target over a swarm. Budgets: 4 (d + 1) trials of one size; with two "
-        f"sizes 4 (d + 1) proxies and 3 targets of {RATIO:g} proxies each. Laws: `gp`, over two sizes `fidelity_gp`, "
-        "unless the name says another. Noise of a run is a fifth of the spread.",
+        "Regret in sd of the true objective at the target over a swarm. Budgets: 4 (d + 1) trials of one size; with "
+        f"two sizes 4 (d + 1) proxies and 3 targets of {RATIO:g} proxies each. Laws: `gp`, over two sizes "
+        "`fidelity_gp`, unless the name says another. Noise of a run is a fifth of the spread.",
         "",
         "## Several sizes against the target alone",
         "",
@@ -276,8 +279,7 @@ def main() -> None:
         "",
         *summary(found),
     ]
-    name = f"league_{platform.machine()}-{multiprocessing.cpu_count()}cores_{datetime.now(tz=UTC):%Y%m}.md"
-    target = options.out / name
+    target = Path(__file__).parent / "results" / f"league_{machine_class()}_{date.today():%Y%m}.md"
     target.write_text("\n".join(head) + "\n")
     print("\n".join(head))
     print(target)
