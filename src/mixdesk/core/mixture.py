@@ -96,8 +96,8 @@ class Mixture:
             InputError: the mixture gives weight to a domain that is not among `names`.
         """
         wanted = tuple(names)
-        mine = self.as_dict()
-        stray = [name for name, weight in mine.items() if weight > 0.0 and name not in set(wanted)]
+        mine, known = self.as_dict(), set(wanted)
+        stray = [name for name, weight in mine.items() if weight > 0.0 and name not in known]
         if stray:
             raise InputError(
                 f"the mixture gives weight to an unknown domain `{stray[0]}`",

@@ -37,7 +37,7 @@ class Region:
         covariance = offset.T @ offset / max(len(rows) - 1, 1)
         ridge = RIDGE * float(np.trace(covariance)) / rows.shape[1] + 1e-12
         inverse = np.linalg.inv(covariance + ridge * np.eye(rows.shape[1]))
-        leverage = np.einsum("nd,de,ne->n", offset, inverse, offset)
+        leverage = (offset @ inverse * offset).sum(axis=1)
         return cls(
             centre_d=centre,
             inverse_dd=inverse,
@@ -48,7 +48,7 @@ class Region:
     def leverage(self, W_qd: Floats) -> Floats:
         """Leverage of each row, (q,)."""
         offset = np.atleast_2d(W_qd) - self.centre_d
-        found: Floats = np.einsum("qd,de,qe->q", offset, self.inverse_dd, offset)
+        found: Floats = (offset @ self.inverse_dd * offset).sum(axis=1)
         return found
 
     def gradient(self, w_d: Floats) -> Floats:
@@ -60,7 +60,7 @@ class Region:
         """Each row outside moved straight towards a mixture inside until it lies just inside, (q, d)."""
         step = np.atleast_2d(W_qd) - towards_d
         offset = towards_d - self.centre_d
-        a = np.einsum("qd,de,qe->q", step, self.inverse_dd, step)
+        a = (step @ self.inverse_dd * step).sum(axis=1)
         b = step @ self.inverse_dd @ offset
         c = float(offset @ self.inverse_dd @ offset) - self.limit * (1.0 - 1e-9)
         share = (np.sqrt(np.maximum(b * b - a * c, 0.0)) - b) / np.maximum(a, 1e-300)

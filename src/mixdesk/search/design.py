@@ -87,8 +87,7 @@ class Design:
         target_space(view)
         asked = {(trial.spec.mixture, trial.spec.replicate) for trial in view.at()}
         left = [p for p in self.proposals(view) if (p.mixture, p.replicate) not in asked]
-        room = len(left) if view.trials_left is None else view.trials_left
-        return left[: min(n, room)]
+        return view.affordable(left[:n])
 
     def recommend(self, view: StudyView, law: LawFit | None = None) -> Recommendation:
         """The best allowed mixture that was measured; the law is not asked.

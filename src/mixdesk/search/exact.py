@@ -8,11 +8,11 @@ For a law that is a sum of exponentials of linear scores and a mean of metrics t
 Any other law works too: gradients come from the fit where it has them (`gradient`), else from differences, and the
 solver starts from several mixtures. `reduce = "worst"` is solved in epigraph form: minimise z with metric ≤ z.
 
-What we do differently: Olmix solves with cvxpy and stops there. Here SLSQP solves, a linear programme then verifies
-that no direction leads down (the first-order condition), and what cannot be verified is said. A law that is constant
-in steps has no such condition: there the best simulated mixtures are averaged. The search stays in the region of the
-runs; without that a log-linear law walks to a vertex that nobody tried. Guards are constraints sign · law_m(w) ≤ bound,
-with the same slopes.
+What we do differently: Olmix solves with cvxpy and stops there. Here SLSQP solves (over many domains the interior-point
+method of `interior.py`), a linear programme then verifies that no direction leads down (the first-order condition), and
+what cannot be verified is said. A law that is constant in steps has no such condition: there the best simulated
+mixtures are averaged. The search stays in the region of the runs; without that a log-linear law walks to a vertex that
+nobody tried. Guards are constraints sign · law_m(w) ≤ bound, with the same slopes.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from mixdesk.core.project import nats_of
 from mixdesk.core.protocols import HasGradient, LawFit
 from mixdesk.core.trial import StudyView
 from mixdesk.search.design import Design
+from mixdesk.search.interior import Task, minimise
 from mixdesk.search.simulate import simulate
 from mixdesk.search.terrain import Terrain
 
@@ -46,6 +47,10 @@ FLAT = 1e-4
 # Simulated candidates, how many of the best serve as starts, and how many are averaged where the law has no slope.
 N_SIMULATED = 2_000
 N_STARTS = 4
+# Above so many domains the interior-point method descends, from the lowest start, and fewer mixtures are simulated.
+MANY, N_SIMULATED_MANY = 150, 400
+# No metric of a law is larger in size.
+FAR = 1e9
 N_AVERAGED = 20
 # Mixtures around the optimum and draws of the law that measure how flat it is.
 N_AROUND = 600
@@ -84,7 +89,8 @@ class Exact:
         """
         terrain = Terrain.of(view, law)
         rng = np.random.default_rng(view.seed)
-        simulated = simulate(terrain, N_SIMULATED, N_SIMULATED, rng)
+        n_simulated = N_SIMULATED if len(view.domains) <= MANY else N_SIMULATED_MANY
+        simulated = simulate(terrain, n_simulated, n_simulated, rng)
         problem = Problem(terrain, self.kl)
         best, doubt = solve(problem, simulated)
         base = "natural" if view.natural is not None else "uniform"
@@ -135,8 +141,9 @@ class Problem:
         """Gradient of every metric of the law, (m, d), in its own direction."""
         law, domains = self.terrain.law, self.terrain.space.domains
         if isinstance(law, HasGradient):
-            there = [domains.index(name) for name in law.domains]
-            back = [law.domains.index(name) for name in domains]
+            place = {name: i for i, name in enumerate(domains)}
+            there = [place[name] for name in law.domains]
+            back = np.argsort(there)
             exact: Floats = law.gradient(w_d[None, there])[0][:, back]
             return exact
         towards = w_d + STEP * (np.eye(len(domains)) - w_d)
@@ -187,11 +194,15 @@ def solve(problem: Problem, simulated: Floats) -> tuple[Floats, str]:
     if terrain.is_finite:
         return simulated[int(problem.height(simulated).argmin())], "; the best of the pool"
     starts = _starts(terrain, simulated)
+    if len(terrain.natural_d) > MANY:
+        starts = starts[np.argsort(problem.height(starts), kind="stable")[:1]]
     if is_in_steps(problem, starts):
         lowest = simulated[np.argsort(problem.height(simulated), kind="stable")[:N_AVERAGED]]
         stands = terrain.heed(lowest.mean(axis=0), lowest[0])
         return stands, f"; the law is constant in steps: mean of the best {N_AVERAGED} simulated mixtures"
-    found = np.array([*starts, *(terrain.heed(_descend(problem, row), simulated[0]) for row in starts)])
+    middle = simulated.mean(axis=0)
+    ends = (terrain.heed(_descend(problem, row, middle), simulated[0]) for row in starts)
+    found = np.array([*starts, *ends])
     heights = np.where(terrain.keeps(terrain.means(found)), problem.height(found), np.inf)
     best = found[int(np.where(np.isnan(heights), np.inf, heights).argmin())]
     if _descent(problem, best) <= FLAT * (1.0 + problem.kl):
@@ -239,8 +250,11 @@ def bounds_of(problem: Problem, n_more: int = 0) -> list[dict[str, Any]]:
     return limits
 
 
-def _descend(problem: Problem, start_d: Floats) -> Floats:
-    """SLSQP from one start, moved inside. For `worst` the last variable is z, the bound on every metric."""
+def _descend(problem: Problem, start_d: Floats, middle_d: Floats) -> Floats:
+    """SLSQP from one start, moved inside; over many domains the interior-point method, where the middle is off limits.
+
+    For `worst` the last variable is z, the bound on every metric.
+    """
     space = problem.terrain.space
     d, n_more = len(start_d), int(problem.is_worst)
     unit = 1.0 + problem.kl
@@ -249,12 +263,11 @@ def _descend(problem: Problem, start_d: Floats) -> Floats:
         row = x[None, :d]
         return float(x[d] + problem.pull(row)[0] if problem.is_worst else problem.height(row)[0]) / unit
 
-    def slope(x: Floats) -> Floats:
-        pull = problem.pull_slope(x[:d])
-        if problem.is_worst:
-            return np.append(pull, 1.0) / unit
-        whole: Floats = (problem.share_m @ problem.slopes(x) + pull) / unit
-        return whole
+    def law_slope(x: Floats) -> Floats:
+        return (np.append(np.zeros(d), 1.0) if problem.is_worst else problem.share_m @ problem.slopes(x)) / unit
+
+    def pull_slope(x: Floats) -> Floats:
+        return np.append(problem.pull_slope(x[:d]), np.zeros(n_more)) / unit
 
     limits = bounds_of(problem, n_more)
     if problem.is_worst:
@@ -265,14 +278,70 @@ def _descend(problem: Problem, start_d: Floats) -> Floats:
                 "jac": lambda x: np.hstack([-problem.slopes(x[:d]), np.ones((len(problem.used), 1))]),
             }
         )
+    if d > MANY:
+        end = _through(problem, value, law_slope, pull_slope, limits[1:], start_d, middle_d)
+        if end is not None:
+            return problem.terrain.enter(end[None, :d])[0]
     x0 = np.append(start_d, problem.metrics(start_d[None])[0].max()) if problem.is_worst else start_d
     bounds = [*zip(space.lower_d, space.upper_d, strict=True), *[(None, None)] * n_more]
     done = minimize(
-        value, x0, jac=slope, bounds=bounds, constraints=limits, method="SLSQP", options={"maxiter": 300, "ftol": 1e-12}
+        value,
+        x0,
+        jac=lambda x: law_slope(x) + pull_slope(x),
+        bounds=bounds,
+        constraints=limits,
+        method="SLSQP",
+        options={"maxiter": 300, "ftol": 1e-12},
     )
     end = done.x[:d] if np.isfinite(done.x).all() else start_d
     moved: Floats = problem.terrain.enter(end[None])[0]
     return moved
+
+
+def _through(
+    problem: Problem,
+    value: Callable[[Floats], float],
+    law_slope: Callable[[Floats], Floats],
+    pull_slope: Callable[[Floats], Floats],
+    limits: list[dict[str, Any]],
+    start_d: Floats,
+    middle_d: Floats,
+) -> Floats | None:
+    """The end of the interior-point method; None where `middle_d` is not off every limit. `limits` are inequalities.
+
+    The curvature of pull, region and ball is known.
+    """
+    terrain, d, n_more = problem.terrain, len(start_d), int(problem.is_worst)
+    region, space = terrain.region, terrain.space
+    # In the order of `bounds_of`: region, rows, ball, guards; then metrics under z.
+    is_curved = [True] * (region is not None) + [False] * len(space.rows_rd) + [True] * (space.near_d is not None)
+    n_learned = len(terrain.limits) + n_more * len(problem.used)
+
+    def curvature(x: Floats, price_k: Floats) -> Floats:
+        whole = np.zeros((len(x), len(x)))
+        if region is not None:
+            whole[:d, :d] = (2.0 * price_k[0] / region.limit) * region.inverse_dd
+        nats = problem.kl / (1.0 + problem.kl) + (price_k[len(is_curved) - 1] if space.near_d is not None else 0.0)
+        whole[np.arange(d), np.arange(d)] += nats / np.maximum(x[:d], TAIL * TAIL)
+        return whole
+
+    def above(w_d: Floats) -> Floats:
+        """The mixture and, under `worst`, a z over all its metrics."""
+        return np.append(w_d, np.full(n_more, problem.metrics(w_d[None])[0].max() + 1.0))
+
+    task = Task(
+        value=value,
+        slope=law_slope,
+        known_slope=pull_slope,
+        curvature=curvature,
+        slack=lambda x: np.concatenate([np.zeros(0), *(np.atleast_1d(limit["fun"](x)) for limit in limits)]),
+        slopes=lambda x: np.vstack([np.zeros((0, len(x))), *(limit["jac"](x) for limit in limits)]),
+        is_known_k=np.array([*is_curved, *[False] * n_learned], dtype=np.bool_),
+        lower_x=np.append(space.lower_d, np.full(n_more, -FAR)),
+        upper_x=np.append(space.upper_d, np.full(n_more, FAR)),
+        total_x=np.append(np.ones(d), np.zeros(n_more)),
+    )
+    return minimise(task, above(start_d), above(middle_d))
 
 
 def _descent(problem: Problem, w_d: Floats) -> float:

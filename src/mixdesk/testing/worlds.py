@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import minimize
 
 from mixdesk.core import checks
 from mixdesk.core.corpus import Corpus, Domain, Tokenizer
@@ -20,6 +19,7 @@ from mixdesk.core.mixture import Mixture
 from mixdesk.core.objective import Objective
 from mixdesk.core.observations import Floats, Ints, Metric, Observations
 from mixdesk.core.space import Space
+from mixdesk.testing.optimum import minimum
 
 # Of a run's noise variance, the part that all mixtures of its replicate share.
 SHARED = 0.36
@@ -27,8 +27,6 @@ SHARED = 0.36
 N_SPREAD = 1024
 # Unique tokens of the smallest and the largest domain.
 TOKENS = (2_000_000, 20_000_000)
-# Starts of the reference solver beside uniform and the vertices.
-N_STARTS = 8
 # A swarm as RegMix draws it: natural weights tempered by T, strengths of the Dirichlet, cap in multiples of the natural
 # weight, and the step to which weights are rounded (what is below half of it is exactly zero).
 TEMPER, STRENGTHS, CAP, STEP = 0.5, (0.1, 5.0), 15.0, 1e-3
@@ -105,28 +103,8 @@ class World:
         return Observations.of(self.domains, W_nd, np.array(Y_nm), self.metrics, replicate_n=replicates)
 
     def optimum(self, objective: Objective, space: Space) -> tuple[Floats, float]:
-        """Weights (d,) and value of the best allowed mixture without noise, by SLSQP from many starts."""
-        d = len(self.domains)
-
-        def true(w_d: Floats) -> float:
-            return float(objective.value(self.value(w_d), self.metrics)[0])
-
-        extra = np.random.default_rng(0).dirichlet(np.ones(d), N_STARTS)
-        starts = space.project(np.vstack([np.full((1, d), 1.0 / d), np.eye(d), extra]))
-        best_d, best = starts[0], np.inf
-        for start in starts:
-            found = minimize(
-                true,
-                start,
-                method="SLSQP",
-                bounds=list(zip(space.lower_d, space.upper_d, strict=True)),
-                constraints={"type": "eq", "fun": lambda w: w.sum() - 1.0, "jac": lambda w: np.ones(len(w))},
-                options={"ftol": 1e-14, "maxiter": 500},
-            )
-            w_d = space.project(found.x)[0]
-            if true(w_d) < best:
-                best_d, best = w_d, true(w_d)
-        return best_d, best
+        """Weights (d,) and value of the best allowed mixture without noise; see `testing/optimum.py`."""
+        return minimum(lambda W_qd: objective.value(self.value(W_qd), self.metrics), space)
 
 
 def loglinear(d: int = 8, m: int = 3, seed: int = 0, noise: float = 0.1) -> World:
