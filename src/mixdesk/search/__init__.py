@@ -4,4 +4,5 @@ PARTS = {
     "design": "design:Design",
     "regmix": "simulate:RegMix",
     "exact": "exact:Exact",
+    "chosen": "chosen:Chosen",
 }

@@ -52,9 +52,9 @@ class Design:
     """A fixed list of mixtures, the same for every answer.
 
     Natural, uniform, a corner per domain, then design mixtures; once d + 1 mixtures (or a third of them) are asked,
-    the crossed block repeats natural, uniform and the design mixture farthest from both. The list is as long as
-    `budget.n_trials`, 3 (d + 1) mixtures and the block where that is not set. The block is left out of a budget it
-    would fill by half.
+    the crossed block repeats natural, uniform and the design mixture farthest from both. The list is as long as the
+    budget's trials or FLOPs allow, 3 (d + 1) mixtures and the block where they are not set. The block is left out of a
+    budget it would fill by half.
 
     Args:
         method: how design mixtures are drawn: dirichlet, low_discrepancy or farthest_point.
@@ -87,8 +87,7 @@ class Design:
         target_space(view)
         asked = {(trial.spec.mixture, trial.spec.replicate) for trial in view.at()}
         left = [p for p in self.proposals(view) if (p.mixture, p.replicate) not in asked]
-        room = len(left) if view.trials_left is None else view.trials_left
-        return left[: min(n, room)]
+        return view.affordable(left[:n])
 
     def recommend(self, view: StudyView, law: LawFit | None = None) -> Recommendation:
         """The best allowed mixture that was measured; the law is not asked.
@@ -112,8 +111,7 @@ class Design:
         """The whole list. A proposal depends on the study's question and seed only, never on an answer."""
         space = settle(Space.build(view.constraints.without_epochs, view.domains))
         n_extra = self.n_repeat_mixtures * (self.n_replicates - 1)
-        limit = None if view.budget is None else view.budget.n_trials
-        n_trials = 3 * (len(view.domains) + 1) + n_extra if limit is None else limit
+        n_trials = n_planned(view, n_extra)
         n_extra = n_extra if 2 * n_extra <= n_trials else 0
         n_mixtures = n_trials - n_extra
         singles = self._singles(view, space, n_mixtures)
@@ -194,6 +192,15 @@ class Design:
     def _short(single: Proposal) -> str:
         name = single.why.split(" ")[0].rstrip(",")
         return name if name in ("natural", "uniform") else f"a far mixture ({single.why})"
+
+
+def n_planned(view: StudyView, n_extra: int = 0) -> int:
+    """Trials of the first rung that the budget pays for; 3 (d + 1) and some more where it says nothing of them."""
+    budget, price = view.budget, view.rungs[0].flops
+    limits = [] if budget is None or budget.n_trials is None else [budget.n_trials]
+    if budget is not None and budget.flops is not None and price:
+        limits.append(int(budget.flops * (1.0 + 1e-9) / price))
+    return min(limits, default=3 * (len(view.domains) + 1) + n_extra)
 
 
 def base_mixture(natural_d: Floats | None, d: int) -> Floats:
