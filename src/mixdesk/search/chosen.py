@@ -31,7 +31,7 @@ from mixdesk.search.sample import hit_and_run
 from mixdesk.search.terrain import natural_weights, target_space
 
 # Candidates where there is no pool: half around the natural mixture, half even over the space.
-N_CANDIDATES = 1_024
+N_CANDIDATES = 512
 # Noise variance beside a signal of three, and the length scale in median distances.
 NOISE, LENGTH = 0.05, 2.0
 # Gains this near to the best are equal: the first candidate wins, whatever rounding says.
