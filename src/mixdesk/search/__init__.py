@@ -5,4 +5,5 @@ PARTS = {
     "regmix": "simulate:RegMix",
     "exact": "exact:Exact",
     "chosen": "chosen:Chosen",
+    "climb": "climb:Climb",
 }
