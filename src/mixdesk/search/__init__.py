@@ -4,6 +4,7 @@ PARTS = {
     "design": "design:Design",
     "regmix": "simulate:RegMix",
     "exact": "exact:Exact",
+    "rule": "rule:Rule",
     "chosen": "chosen:Chosen",
     "climb": "climb:Climb",
 }
