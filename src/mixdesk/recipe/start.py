@@ -51,11 +51,7 @@ def start_mixtures(corpus: Corpus, n_tokens: int, max_epochs: float = MAX_EPOCHS
     tokens_d = np.array([float(domain.n_tokens or 0) for domain in corpus.domains])
     even_d = unimax(tokens_d, n_tokens, max_epochs)
     rules = (
-        (
-            "unimax",
-            _mixture(corpus, unimax(tokens_d, n_tokens, max_epochs)),
-            "in doubt: as even as the epoch cap allows",
-        ),
+        ("unimax", _mixture(corpus, even_d), "in doubt: as even as the epoch cap allows"),
         ("temperature", _mixture(corpus, tempered(tokens_d, 2.0)), "to lean to large domains, none far from its share"),
         ("natural", natural, "where the corpus is already as you want the model: fewest repeats"),
         ("uniform", Mixture.uniform(corpus.names), "where every domain matters alike and the run is short"),
