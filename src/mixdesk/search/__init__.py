@@ -7,4 +7,5 @@ PARTS = {
     "rule": "rule:Rule",
     "chosen": "chosen:Chosen",
     "climb": "climb:Climb",
+    "modomodo": "modomodo:MoDoMoDo",
 }
