@@ -11,10 +11,11 @@ from search_worlds import corners, names, trial, view_of
 from mixdesk.core.corpus import Corpus, Domain, Tokenizer
 from mixdesk.core.errors import Infeasible, InputError, NotEnoughEvidence
 from mixdesk.core.mixture import Mixture
+from mixdesk.core.observations import Floats
 from mixdesk.core.scale import Budget
-from mixdesk.core.space import Constraints, Space
+from mixdesk.core.space import Constraints, Rule, Space
 from mixdesk.core.trial import StudyView
-from mixdesk.search.design import METHODS, Design, base_mixture, dirichlet, farthest_point, low_discrepancy
+from mixdesk.search.design import METHODS, Design, base_mixture, dirichlet, farthest_point, lattice, low_discrepancy
 
 NATURAL = (0.4, 0.25, 0.15, 0.1, 0.05, 0.03, 0.015, 0.005)
 BOUNDS = Constraints(lower={"d000": 0.1}, upper={"d001": 0.2, "d00[2-7]": 0.4})
@@ -227,3 +228,64 @@ def test_settings_are_checked() -> None:
         Design(method="dirichlett")
     with pytest.raises(InputError, match="n_repeat_mixtures"):
         Design(n_repeat_mixtures=1)
+
+
+def test_a_lattice_is_whole_and_as_fine_as_fits() -> None:
+    space = Space.build(Constraints(), names(3))
+    k, points = lattice(space, 12)
+    assert k == 3
+    assert len(points) == 10
+    assert points[:4].tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [2 / 3, 1 / 3, 0]]
+    assert points[-1].tolist() == [1 / 3, 1 / 3, 1 / 3]
+    assert lattice(space, 15)[0] == 4
+    half = Space.build(Constraints(upper={"d000": 0.5}), names(3))
+    k, points = lattice(half, 12)
+    assert k == 4
+    assert len(points) == 12
+    assert (points[:, 0] <= 0.5).all()
+    assert lattice(space, 2)[0] == 0
+
+
+def test_a_grid_without_anchors_is_the_lattice_then_far_points() -> None:
+    view = view_of(3, natural=(0.6, 0.3, 0.1), budget=Budget(n_trials=12))
+    asked = Design(method="grid", anchors=False, n_replicates=1).ask(view, 99)
+    assert [p.why for p in asked] == ["point of the lattice of 3 steps"] * 10 + ["farthest from all before"] * 2
+    assert np.allclose([p.mixture.over(view.domains) for p in asked[:10]], lattice_of(3, 12))
+
+
+def lattice_of(d: int, n: int) -> Floats:
+    return lattice(Space.build(Constraints(), names(d)), n)[1]
+
+
+def test_random_is_even_over_the_space() -> None:
+    limits = Constraints(rules=(Rule(name="more a than b", terms={"d000": -1.0, "d001": 1.0}, most=0.0),))
+    view = view_of(3, natural=(0.8, 0.1, 0.1), constraints=limits, budget=Budget(n_trials=400))
+    asked = Design(method="random", anchors=False, n_replicates=1).ask(view, 400)
+    W = np.array([p.mixture.over(view.domains) for p in asked])
+    assert len(np.unique(W, axis=0)) == 400
+    # The centre of the half triangle a ≥ b.
+    assert np.abs(W.mean(axis=0) - [0.5, 1 / 6, 1 / 3]).max() < 0.04
+    shorter = Design(method="random", anchors=False, n_replicates=1).ask(
+        view_of(3, constraints=limits, budget=Budget(n_trials=20)), 99
+    )
+    assert shorter == asked[:20]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_takes_a_pool(method: str) -> None:
+    rows = np.random.default_rng(0).dirichlet(np.ones(4), 30)
+    pool = tuple(Mixture.of(dict(zip(names(4), row, strict=True)), normalise=True) for row in rows)
+    view = view_of(4, constraints=Constraints(pool=pool, upper={"d000": 0.7}), budget=Budget(n_trials=20))
+    asked = Design(method=method, anchors=False, n_replicates=1).ask(view, 99)
+    W = np.array([p.mixture.over(names(4)) for p in asked])
+    assert len(asked) == 20
+    assert np.abs(W[:, None] - rows).max(axis=2).min(axis=1).max() < 1e-12
+    assert len(np.unique(np.round(W, 9), axis=0)) == 20
+    assert W[:, 0].max() <= 0.7
+    other = Design(method=method, anchors=False, n_replicates=1).ask(replace(view, seed=1), 99)
+    assert (other != asked) == (method == "random")
+
+
+def test_a_design_without_anchors_in_a_space_of_one_mixture_asks_it() -> None:
+    view = view_of(2, constraints=Constraints(lower={"d000": 0.3, "d001": 0.7}))
+    assert [p.mixture.weights for p in Design(anchors=False, n_replicates=1).ask(view, 9)] == [(0.3, 0.7)]

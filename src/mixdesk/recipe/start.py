@@ -18,9 +18,9 @@ import numpy as np
 from mixdesk.core import checks
 from mixdesk.core.checks import Pairs, core_type
 from mixdesk.core.corpus import Corpus
-from mixdesk.core.errors import Infeasible
 from mixdesk.core.mixture import Mixture
 from mixdesk.core.observations import Floats
+from mixdesk.core.rules import tempered, unimax
 from mixdesk.core.scale import Scale
 
 # Beyond so many passes repeated text is worth clearly less than new text.
@@ -52,18 +52,10 @@ def start_mixtures(corpus: Corpus, n_tokens: int, max_epochs: float = MAX_EPOCHS
     max_epochs = checks.finite("max_epochs", max_epochs, 0.0, open_low=True)
     natural = Mixture.natural(corpus)
     tokens_d = np.array([float(domain.n_tokens or 0) for domain in corpus.domains])
-    cap_d = max_epochs * tokens_d / n_tokens
-    if cap_d.sum() < 1.0:
-        raise Infeasible(
-            f"a run of {n_tokens:,} tokens is longer than {max_epochs:g} epochs of all {tokens_d.sum():,.0f} tokens",
-            value=f"{n_tokens / tokens_d.sum():.3g} epochs",
-            bound=f"at most {max_epochs:g}",
-            remedy=f"raise --max-epochs, or run {int(max_epochs * tokens_d.sum()):,} tokens",
-        )
-    root_d = np.sqrt(tokens_d)
+    even_d = unimax(tokens_d, n_tokens, max_epochs)
     rules = (
-        ("unimax", _mixture(corpus, fill(cap_d)), "in doubt: as even as the epoch cap allows"),
-        ("temperature", _mixture(corpus, root_d / root_d.sum()), "to lean to large domains, none far from its share"),
+        ("unimax", _mixture(corpus, even_d), "in doubt: as even as the epoch cap allows"),
+        ("temperature", _mixture(corpus, tempered(tokens_d, 2.0)), "to lean to large domains, none far from its share"),
         ("natural", natural, "where the corpus is already as you want the model: fewest repeats"),
         ("uniform", Mixture.uniform(corpus.names), "where every domain matters alike and the run is short"),
     )
@@ -73,16 +65,6 @@ def start_mixtures(corpus: Corpus, n_tokens: int, max_epochs: float = MAX_EPOCHS
         within = max(n for _, n in epochs) <= max_epochs * (1 + 1e-9)
         out.append(Start(name=name, mixture=mixture, epochs=epochs, prefer=prefer, is_within=within))
     return tuple(out)
-
-
-def fill(cap_d: Floats) -> Floats:
-    """Water-filling: min(cap, u) with the level u at which the weights sum to one; caps sum to one or more."""
-    weights_d, left = np.zeros(len(cap_d)), 1.0
-    order = np.argsort(cap_d, kind="stable")
-    for rank, d in enumerate(order):
-        weights_d[d] = min(cap_d[d], left / (len(cap_d) - rank))
-        left -= weights_d[d]
-    return weights_d
 
 
 def _mixture(corpus: Corpus, weights_d: Floats) -> Mixture:

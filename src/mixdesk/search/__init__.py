@@ -7,4 +7,8 @@ PARTS = {
     "adaptive": "adaptive:Adaptive",
     "bayes": "bayes:Bayes",
     "quadmix": "quadmix:QuaDMix",
+    "rule": "rule:Rule",
+    "chosen": "chosen:Chosen",
+    "climb": "climb:Climb",
+    "modomodo": "modomodo:MoDoMoDo",
 }

@@ -12,8 +12,10 @@ person wrote hold for the design too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from math import comb
 from typing import ClassVar
 
 import numpy as np
@@ -32,7 +34,7 @@ from mixdesk.search.feasible import settle
 from mixdesk.search.sample import hit_and_run
 from mixdesk.search.terrain import natural_weights, target_space
 
-METHODS = ("dirichlet", "low_discrepancy", "farthest_point")
+METHODS = ("dirichlet", "low_discrepancy", "farthest_point", "grid", "random")
 CONCENTRATIONS = (2.0, 5.0, 12.0)
 # Draws per row before a bound counts as too tight for rejection: about one in a hundred must be allowed.
 N_TRIES = 100
@@ -43,6 +45,8 @@ N_POOL = 2048
 LEAD, CORNERS = 0.75, 3
 # Exponent of the coordinates in which mixtures are spread: small weights count, as losses bend most near zero.
 ROOT = 0.3
+# Points of a lattice that are looked through at most.
+N_LATTICE = 100_000
 # Rows closer than this are the same mixture.
 SAME = 1e-9
 
@@ -52,14 +56,17 @@ class Design:
     """A fixed list of mixtures, the same for every answer.
 
     Natural, uniform, a corner per domain, then design mixtures; once d + 1 mixtures (or a third of them) are asked,
-    the crossed block repeats natural, uniform and the design mixture farthest from both. The list is as long as
-    `budget.n_trials`, 3 (d + 1) mixtures and the block where that is not set. The block is left out of a budget it
-    would fill by half.
+    the crossed block repeats natural, uniform and the design mixture farthest from both. The list is as long as the
+    budget's trials or FLOPs allow, 3 (d + 1) mixtures and the block where they are not set. The block is left out of a
+    budget it would fill by half.
 
     Args:
-        method: how design mixtures are drawn: dirichlet, low_discrepancy or farthest_point.
+        method: how design mixtures are drawn: dirichlet, low_discrepancy, farthest_point, grid (a simplex lattice,
+            then the farthest from all before) or random (even over the space). From a pool random takes any order,
+            every other method the farthest from all before.
         n_repeat_mixtures: mixtures that are repeated.
-        n_replicates: runs of each of them, the first included.
+        n_replicates: runs of each of them, the first included; 1 leaves the block out.
+        anchors: whether natural, uniform and the corners are asked.
     """
 
     title: ClassVar[str] = "a fixed design around the natural mixture"
@@ -69,6 +76,7 @@ class Design:
     method: str = "dirichlet"
     n_repeat_mixtures: int = 3
     n_replicates: int = 3
+    anchors: bool = True
 
     def __post_init__(self) -> None:
         checks.one_of("method", self.method, METHODS)
@@ -111,8 +119,7 @@ class Design:
         """The whole list. A proposal depends on the study's question and seed only, never on an answer."""
         space = settle(Space.build(view.constraints.without_epochs, view.domains))
         n_extra = self.n_repeat_mixtures * (self.n_replicates - 1)
-        limit = None if view.budget is None else view.budget.n_trials
-        n_trials = 3 * (len(view.domains) + 1) + n_extra if limit is None else limit
+        n_trials = n_planned(view, n_extra)
         n_extra = n_extra if 2 * n_extra <= n_trials else 0
         n_mixtures = n_trials - n_extra
         singles = self._singles(view, space, n_mixtures)
@@ -145,7 +152,7 @@ class Design:
                 rows.append(row)
                 out.append(Proposal(mixture=mixture or space.mixture(row), rung=rung, why=why))
 
-        for why, anchor in anchors:
+        for why, anchor in anchors if self.anchors else ():
             wanted = np.array(anchor.over(view.domains))
             if space.contains(wanted)[0]:
                 # As it is, to the last bit: rivals are found among the trials by equality.
@@ -155,28 +162,37 @@ class Design:
         if float((space.upper_d - space.lower_d).max()) > SAME and d > 1:
             # Two rows to spare: a draw may repeat an anchor.
             base = base_mixture(None if view.natural is None else natural_weights(view), d)
-            if n >= CORNERS * d:
+            if self.anchors and n >= CORNERS * d:
                 for name, corner in zip(view.domains, LEAD * np.eye(d) + (1.0 - LEAD) * base, strict=True):
                     add(f"`{name}` in the lead", space.project(corner)[0])
-            words, drawn = self._draw(space, base, np.array(rows), n + 2, view.seed)
-            for why, row in zip(words, drawn, strict=False):
+            for why, row in self._draw(space, base, np.array(rows).reshape(-1, d), n + 2, view.seed):
                 add(why, row)
+        elif not rows:
+            add("the only mixture allowed", space.project(np.full((1, d), 1.0 / d))[0])
         return out
 
-    def _draw(self, space: Space, base_d: Floats, anchors_ad: Floats, n: int, seed: int) -> tuple[list[str], Floats]:
-        """Reasons and rows (n, d) of the chosen method."""
-        rng = np.random.default_rng(seed)
-        if space.pool_qd is not None:
-            return ["farthest of the pool from all before"] * n, farthest_point(space, space.pool_qd, n, anchors_ad)
-        if self.method == "low_discrepancy":
-            return ["low-discrepancy point"] * n, low_discrepancy(space, n, seed)
-        if self.method == "farthest_point":
-            n_pool = max(N_POOL, 4 * n)
-            pool = dirichlet(space, base_d, n_pool, rng) if space.is_box else hit_and_run(space, n_pool, rng)
-            return ["farthest from all before"] * n, farthest_point(space, pool, n, anchors_ad)
-        around = "natural^½" if np.ptp(base_d) > SAME else "uniform"
-        words = [f"Dirichlet around {around}, concentration {CONCENTRATIONS[i % 3]:g}" for i in range(n)]
-        return words, dirichlet(space, base_d, n, rng)
+    def _draw(self, space: Space, base_d: Floats, before_ad: Floats, n: int, seed: int) -> Iterator[tuple[str, Floats]]:
+        """Reasons and rows of the chosen method, about n; `before_ad` are there already."""
+        rng, pool = np.random.default_rng(seed), space.pool_qd
+        if self.method == "random":
+            rows = hit_and_run(space, max(N_POOL, n), rng)[:n] if pool is None else rng.permutation(pool)
+            yield from (("even over the " + ("space" if pool is None else "pool"), row) for row in rows)
+        elif self.method == "low_discrepancy" and pool is None:
+            yield from (("low-discrepancy point", row) for row in low_discrepancy(space, n, seed))
+        elif self.method == "dirichlet" and pool is None:
+            around = "natural^½" if np.ptp(base_d) > SAME else "uniform"
+            for i, row in enumerate(dirichlet(space, base_d, n, rng)):
+                yield f"Dirichlet around {around}, concentration {CONCENTRATIONS[i % 3]:g}", row
+        else:
+            if self.method == "grid" and pool is None:
+                k, rows = lattice(space, n - 2 - len(before_ad))
+                yield from ((f"point of the lattice of {k} steps", row) for row in rows)
+                before_ad = np.vstack([before_ad, rows])
+            why = "farthest from all before" if pool is None else "farthest of the pool from all before"
+            if pool is None:
+                n_pool = max(N_POOL, 4 * n)
+                pool = dirichlet(space, base_d, n_pool, rng) if space.is_box else hit_and_run(space, n_pool, rng)
+            yield from ((why, row) for row in farthest_point(space, pool, n, before_ad))
 
     def _repeated(self, space: Space, singles: Sequence[Proposal]) -> list[Proposal]:
         """The mixtures of the crossed block: the anchors, then those farthest from what is chosen."""
@@ -193,6 +209,15 @@ class Design:
     def _short(single: Proposal) -> str:
         name = single.why.split(" ")[0].rstrip(",")
         return name if name in ("natural", "uniform") else f"a far mixture ({single.why})"
+
+
+def n_planned(view: StudyView, n_extra: int = 0) -> int:
+    """Trials of the first rung that the budget pays for; 3 (d + 1) and some more where it says nothing of them."""
+    budget, price = view.budget, view.rungs[0].flops
+    limits = [] if budget is None or budget.n_trials is None else [budget.n_trials]
+    if budget is not None and budget.flops is not None and price:
+        limits.append(int(budget.flops * (1.0 + 1e-9) / price))
+    return min(limits, default=3 * (len(view.domains) + 1) + n_extra)
 
 
 def base_mixture(natural_d: Floats | None, d: int) -> Floats:
@@ -251,6 +276,27 @@ def low_discrepancy(space: Space, n: int, seed: int) -> Floats:
             moved = _pulled(space, points[rest], cube[rest, -1], _middle(space))
             return np.asarray(np.vstack([points[allowed], moved])[:n])
         cube = np.vstack([cube, sobol.random_base2(int(np.log2(len(cube))))])
+
+
+def lattice(space: Space, n: int) -> tuple[int, Floats]:
+    """Steps k and allowed points (≤ n, d) of the finest simplex lattice {d, k} with 1 to n of them; vertices first.
+
+    Weights are multiples of 1/k. Points of equal Σ w² are in the order of the domains; k is 0 and there is no point
+    where every lattice of at most 100,000 points has none or too many in the space. Reference: Scheffé (1958).
+    """
+    d, k, found = len(space.domains), 0, (0, np.empty((0, len(space.domains))))
+    while d > 1 and comb(d + k, d - 1) <= N_LATTICE:
+        k += 1
+        bars = np.array(list(combinations(range(d + k - 1), d - 1)))
+        edges = np.column_stack([np.full(len(bars), -1), bars, np.full(len(bars), d + k - 1)])
+        points = (np.diff(edges, axis=1) - 1) / k
+        inside = points[space.contains(points)]
+        if 1 <= len(inside) <= n:
+            found = k, inside
+        elif len(inside) > n and space.is_box:
+            break
+    order = np.lexsort([*(-found[1].T[::-1]), -np.round((found[1] ** 2).sum(axis=1), 9)])
+    return found[0], found[1][order]
 
 
 def farthest_point(space: Space, candidates_qd: Floats, n: int, start_ad: Floats | None = None) -> Floats:

@@ -98,7 +98,7 @@ class Exact:
         mixture = terrain.space.mixture(best)
         return Recommendation(
             mixture=mixture,
-            spread=_spread(problem, best, simulated, rng),
+            spread=spread_around(problem, best, simulated, rng),
             binding=terrain.binding(best),
             why=f"minimum of the predicted objective{pull}{doubt}{terrain.caveat}",
         )
@@ -399,7 +399,7 @@ def steepest_descent(problem: Problem, w_d: Floats, cost: Floats, rises: list[Fl
     return -float(done.fun) / BOX if done.status == 0 else float("inf")
 
 
-def _spread(problem: Problem, best_d: Floats, simulated: Floats, rng: np.random.Generator) -> Pairs:
+def spread_around(problem: Problem, best_d: Floats, simulated: Floats, rng: np.random.Generator) -> Pairs:
     """Domain → half the range of the mixtures that the law cannot tell from the best; empty without draws.
 
     Mixtures between the best and simulated ones (allowed, as both ends are) whose height exceeds the best's by no

@@ -75,6 +75,18 @@ class RegMix:
         return averaged(terrain, best, f"mean of the best {len(best)} of {self.n_candidates:,} simulated mixtures")
 
 
+def averaged(terrain: Terrain, best: Floats, why: str) -> Recommendation:
+    """The mean of the best mixtures, best first, with half their range; the first alone where there is a pool."""
+    low, high = np.quantile(best, (0.05, 0.95), axis=0)
+    mean = best[0] if terrain.is_finite else terrain.heed(best.mean(axis=0), best[0])
+    return Recommendation(
+        mixture=terrain.space.mixture(mean),
+        spread=tuple(zip(terrain.space.domains, ((high - low) / 2.0).tolist(), strict=True)),
+        binding=terrain.binding(mean),
+        why="best predicted of the pool" if terrain.is_finite else why + terrain.caveat,
+    )
+
+
 def averaged(terrain: Terrain, best_qd: Floats, why: str) -> Recommendation:
     """The mean of the best candidates, best first, with half their range from the 5th to the 95th percentile.
 
@@ -104,13 +116,13 @@ def simulate(terrain: Terrain, n: int, top: int, rng: np.random.Generator, draw:
     missed = [terrain.anchor_d[None]]
     for rows in draw(terrain, n, rng):
         kept, found = terrain.heeded(rows)
-        best, value = _merged((best, value), (kept, found), top)
+        best, value = best_of((best, value), (kept, found), top)
         if not len(best):
             missed.append(_nearest_miss(terrain, np.vstack([*missed[-1:], rows]))[None])
     for share in () if len(best) or terrain.is_finite else NEARER:
         rows = next(draw(terrain, CHUNK, rng))
         near = missed[-1] + share * (rows - missed[-1])
-        best, value = _merged((best, value), terrain.heeded(near), top)
+        best, value = best_of((best, value), terrain.heeded(near), top)
         if len(best):
             break
         missed.append(_nearest_miss(terrain, np.vstack([missed[-1], near]))[None])
@@ -119,7 +131,7 @@ def simulate(terrain: Terrain, n: int, top: int, rng: np.random.Generator, draw:
     return best
 
 
-def _merged(one: tuple[Floats, Floats], other: tuple[Floats, Floats], top: int) -> tuple[Floats, Floats]:
+def best_of(one: tuple[Floats, Floats], other: tuple[Floats, Floats], top: int) -> tuple[Floats, Floats]:
     """The best `top` rows of two lots, best first, with their values."""
     rows, value = np.vstack([one[0], other[0]]), np.concatenate([one[1], other[1]])
     order = np.argsort(value, kind="stable")[:top]

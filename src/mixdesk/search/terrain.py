@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mixdesk.core.errors import Infeasible, InputError, NotEnoughEvidence
 from mixdesk.core.objective import BEST_SEEN, NATURAL, UNIFORM, Objective
 from mixdesk.core.observations import Floats, Inputs, Metric
-from mixdesk.core.protocols import LawFit
+from mixdesk.core.protocols import Law, LawFit
 from mixdesk.core.region import RIM, Region
 from mixdesk.core.scale import Scale
 from mixdesk.core.space import Space, rounded_up
@@ -203,6 +203,17 @@ class Terrain:
     def caveat(self) -> str:
         """A sentence when the constraints leave no mixture near the runs, else empty."""
         return "" if self.region is not None else "; no allowed mixture lies in the region of the runs"
+
+
+def learned(view: StudyView, law: Law) -> LawFit:
+    """The law fitted on a view's runs: of every scale where it spans them, else of the rung with the most mixtures.
+
+    Raises:
+        NotEnoughEvidence: no trial is done, or too few for the law.
+    """
+    if getattr(law, "spans_scales", False):
+        return law.fit(view.observations(every_scale=True))
+    return law.fit(view.observations(view.fullest.label))
 
 
 def target_space(view: StudyView) -> Space:

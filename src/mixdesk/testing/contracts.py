@@ -197,7 +197,12 @@ def _check_faults(make: Callable[[], Strategy], law: Law | None, view: StudyView
 
 
 def _recommend(make: Callable[[], Strategy], law: Law | None, view: StudyView) -> Recommendation:
-    return make().recommend(view, None if law is None else law.fit(view.observations()))
+    try:
+        fit = None if law is None else law.fit(view.observations())
+    except NotEnoughEvidence:
+        # A strategy that asks one mixture only leaves a law nothing to learn.
+        fit = None
+    return make().recommend(view, fit)
 
 
 def _empty_view(world: World) -> StudyView:
