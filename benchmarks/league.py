@@ -1,6 +1,6 @@
 """League of strategies: on worlds whose best mixture is known, who is nearest to it after what has been spent?
 
-    python benchmarks/league.py --out /tmp/league [--cases smooth-5,moving-17] [--contestants adaptive,exact] [--seeds 20]
+    python benchmarks/league.py --out /tmp/league [--cases smooth-5,moving-17] [--contestants "adaptive;exact"]
 
 Every contestant plays every case of `mixdesk.testing.league` with every seed, at the same rungs, prices and budget, and
 says its recommendation at eight moments of it. Regret is the true objective at the target above the best allowed
@@ -263,7 +263,7 @@ def main() -> None:
         "",
         f"{date.today():%Y-%m-%d}, commit {told.stdout.strip()}, {machine_class()}, Python "
         f"{platform.python_version()}, numpy {np.__version__}, scipy {scipy.__version__}.",
-        f"Command: `python benchmarks/league.py --out DIR --seeds {options.seeds}`; {len(found)} games, {n_failed} broke.",
+        f"Command: `python benchmarks/league.py --out DIR --seeds {options.seeds}`; {len(found)} games, {n_failed} broke,",
         "",
         "Regret in sd of the true objective at the target over a swarm. Budgets: 4 (d + 1) trials of one size; with "
         f"two sizes 4 (d + 1) proxies and 3 targets of {RATIO:g} proxies each. Laws: `gp`, over two sizes "

@@ -83,7 +83,9 @@ class Adaptive:
             terrain = Terrain.of(view, fitted(self.law, view))
         except NotEnoughEvidence:
             return view.affordable(Design(n_replicates=1).ask(view, n))
-        return view.affordable(self._choose(view, terrain, rungs, min(n, self.batch or max(-(-len(view.domains) // 4), 4))))
+        return view.affordable(
+            self._choose(view, terrain, rungs, min(n, self.batch or max(-(-len(view.domains) // 4), 4)))
+        )
 
     def recommend(self, view: StudyView, law: LawFit | None) -> Recommendation:
         """The minimum of the law, as `exact` finds it. Errors as there."""

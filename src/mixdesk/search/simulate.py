@@ -75,18 +75,6 @@ class RegMix:
         return averaged(terrain, best, f"mean of the best {len(best)} of {self.n_candidates:,} simulated mixtures")
 
 
-def averaged(terrain: Terrain, best: Floats, why: str) -> Recommendation:
-    """The mean of the best mixtures, best first, with half their range; the first alone where there is a pool."""
-    low, high = np.quantile(best, (0.05, 0.95), axis=0)
-    mean = best[0] if terrain.is_finite else terrain.heed(best.mean(axis=0), best[0])
-    return Recommendation(
-        mixture=terrain.space.mixture(mean),
-        spread=tuple(zip(terrain.space.domains, ((high - low) / 2.0).tolist(), strict=True)),
-        binding=terrain.binding(mean),
-        why="best predicted of the pool" if terrain.is_finite else why + terrain.caveat,
-    )
-
-
 def averaged(terrain: Terrain, best_qd: Floats, why: str) -> Recommendation:
     """The mean of the best candidates, best first, with half their range from the 5th to the 95th percentile.
 
