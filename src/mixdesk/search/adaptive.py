@@ -94,7 +94,7 @@ class Adaptive:
     def _choose(self, view: StudyView, terrain: Terrain, rungs: Sequence[Rung], n: int) -> list[Proposal]:
         """N proposals by what a run tells per price, each as if those before had come out at their means."""
         rng = np.random.default_rng((view.seed, len(view.trials)))
-        rungs = [rung for rung in rungs if rung == view.standing or view.n_mixtures(rung) >= FEW_AT_SCALE]
+        rungs = [rung for rung in rungs if rung == rungs[0] or view.n_mixtures(rung) >= FEW_AT_SCALE]
         rows = _candidates(terrain, rng)
         belief = _belief(terrain, rows, rungs, rng)
         mixtures = [terrain.space.mixture(row) for row in rows]

@@ -11,7 +11,7 @@ from mixdesk.core.observations import Floats
 from mixdesk.core.plan import Proposal
 from mixdesk.core.scale import Budget, Rung
 from mixdesk.core.space import Space
-from mixdesk.core.trial import StudyView
+from mixdesk.core.trial import FEW_AT_SCALE, StudyView
 from mixdesk.search.design import Design, dirichlet
 from mixdesk.search.sample import hit_and_run
 from mixdesk.search.terrain import target_space
@@ -30,7 +30,8 @@ def opening(view: StudyView, n_start: int | None, rungs: Sequence[Rung]) -> list
 
     The design has `n_start` mixtures, default 2 (d + 1) and at most half of what the budget allows there; where there
     are dearer rungs, up to 4 (d + 1) as long as it costs no more than the pairs at the last. Runs that are in the
-    record already count. The pairs are spread evenly over the ranks at the first rung, the best among them.
+    record already count. The pairs are spread evenly over the ranks at the first rung, the best among them; a budget
+    that would lose more than half to the fewest a law can use has none.
 
     Raises:
         Infeasible: no mixture satisfies the constraints.
@@ -42,14 +43,15 @@ def opening(view: StudyView, n_start: int | None, rungs: Sequence[Rung]) -> list
         listed = Design(n_replicates=1).proposals(replace(view, budget=Budget(n_trials=n_start)))
         if new := [one for one in listed if one.mixture not in seen]:
             return new[: n_start - len(seen)]
-    if len(rungs) == 1 or not any(trial.final for trial in view.at(first.label)):
+    n_pairs = _pairs(view, rungs)
+    if n_pairs < FEW_AT_SCALE or not any(trial.final for trial in view.at(first.label)):
         return []
     obs = view.observations(first.label)
     value_n = view.objective.value(obs.Y_nm, obs.metrics)
     mixture_of = {trial.id: trial.spec.mixture for trial in view.at(first.label)}
     ranked = [mixture_of[obs.trials[i]] for i in np.argsort(value_n, kind="stable") if np.isfinite(value_n[i])]
     ranked = [one for one in dict.fromkeys(ranked) if space.contains(np.array(one.over(view.domains)))[0]]
-    chosen = [ranked[i] for i in np.unique(np.linspace(0, len(ranked) - 1, min(N_PAIRED, len(ranked))).astype(int))]
+    chosen = [ranked[i] for i in np.unique(np.linspace(0, len(ranked) - 1, min(n_pairs, len(ranked))).astype(int))]
     out = []
     for rung in rungs[1:]:
         asked_there = {trial.spec.mixture for trial in view.at(rung.label)}
@@ -57,6 +59,16 @@ def opening(view: StudyView, n_start: int | None, rungs: Sequence[Rung]) -> list
             why = f"a mixture of `{first.label}` at `{rung.label}`, to learn how far the two agree"
             out += [Proposal(mixture=one, rung=rung.label, why=why) for one in chosen if one not in asked_there]
     return out
+
+
+def _pairs(view: StudyView, rungs: Sequence[Rung]) -> int:
+    """Mixtures to run at every rung; 0 with one rung alone."""
+    if len(rungs) == 1:
+        return 0
+    price = sum(rung.flops or 0.0 for rung in rungs[1:])
+    if view.budget is None or view.budget.flops is None or not price:
+        return N_PAIRED
+    return min(N_PAIRED, int(view.budget.flops / 2.0 / price))
 
 
 def _default(view: StudyView, rungs: Sequence[Rung]) -> int:
