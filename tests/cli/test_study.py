@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,58 @@ def test_a_bad_table_is_one_line_without_a_traceback_and_leaves_nothing(tmp_path
     assert done.exit_code != 0
     assert "m.csv`, row `b`: the weights sum to zero" in str(done.exception)
     assert not (tmp_path / "study").exists()
+
+
+def test_extend_says_what_became_of_every_domain(tmp_path: Path) -> None:
+    def built(folder: str, **domains: str) -> str:
+        texts = (
+            mixdesk.Document(text=f"{word} " * 200, label=name.replace("__", "/"), source=word)
+            for name, words in domains.items()
+            for word in words.split()
+        )
+        mixdesk.build_corpus(texts, tmp_path / folder, tokenizer="bytes")
+        return str(tmp_path / folder)
+
+    web = "word wall wind wave well wood wing wren"
+    one = built("one", code="cat cow cod cub", law="lid log lip lot", web=web)
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / "study.toml").write_text(
+        'name = "old"\ncorpus = "../one"\nmetrics = [{ name = "loss" }]\nobjective = { terms = { loss = 1.0 } }\n'
+    )
+    said("new", str(old))
+    said("ask", str(old), "-n", "6", "-o", str(tmp_path / "asked.csv"))
+    rows = (tmp_path / "asked.csv").read_text().splitlines()
+    (tmp_path / "told.csv").write_text(
+        "trial,loss\n" + "".join(f"{r.split(',')[0]},{i}\n" for i, r in enumerate(rows[1:]))
+    )
+    said("tell", str(old), str(tmp_path / "told.csv"))
+    half = len(web.split()) // 2
+    two = built(
+        "two",
+        py="cat cow cod cub",
+        web__a=" ".join(web.split()[:half]),
+        web__b=" ".join(web.split()[half:]),
+        new="nut net nib nap",
+    )
+    pairs = ["--map", "web=web/a:0.5, web=web/b:0.5"]
+    shown = said("extend", str(old), "-o", str(tmp_path / "new"), "--corpus", two, *pairs)
+    for line in (
+        "Domains: 1 renamed: `code` → `py`.",
+        "Domains: 1 split: `web` → `web/a` 50 % and `web/b` 50 %.",
+        "Domains: 1 removed: `law`.",
+        "Domains: 1 added: `new`.",
+        "vary `new`, `py`, `web/a`, `web/b`.",
+        str(tmp_path / "new" / "study.toml"),
+    ):
+        assert line in shown
+    assert "notes" in json.loads(said("show", str(tmp_path / "new"), "--json"))
+    for bad, words in (("web", "maps nothing"), ("web=web/c", "did you mean"), ("wep=web/a", "did you mean")):
+        done = CliRunner().invoke(
+            app, ["study", "extend", str(old), "-o", str(tmp_path / "bad"), "--corpus", two, "--map", bad]
+        )
+        assert done.exit_code != 0
+        assert words in str(done.exception)
+    again = CliRunner().invoke(app, ["study", "extend", str(old), "-o", str(tmp_path / "bad"), "--corpus", one])
+    assert "nothing changed" in str(again.exception)
+    assert not (tmp_path / "bad").exists()

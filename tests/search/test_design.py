@@ -12,7 +12,7 @@ from mixdesk.core.corpus import Corpus, Domain, Tokenizer
 from mixdesk.core.errors import Infeasible, InputError, NotEnoughEvidence
 from mixdesk.core.mixture import Mixture
 from mixdesk.core.scale import Budget
-from mixdesk.core.space import Constraints, Space
+from mixdesk.core.space import Constraints, Rule, Space
 from mixdesk.core.trial import StudyView
 from mixdesk.search.design import METHODS, Design, base_mixture, dirichlet, farthest_point, low_discrepancy
 
@@ -227,3 +227,17 @@ def test_settings_are_checked() -> None:
         Design(method="dirichlett")
     with pytest.raises(InputError, match="n_repeat_mixtures"):
         Design(n_repeat_mixtures=1)
+
+
+def test_corners_that_ties_bring_together_are_asked_once() -> None:
+    tied = names(7)[:6]
+    ring = tuple(
+        Rule(name=f"{one} to {other}", terms={one: 1.0, other: -1.0}, most=0.0)
+        for one, other in zip(tied, (*tied[1:], tied[0]), strict=True)
+    )
+    view = view_of(7, constraints=Constraints(rules=ring), budget=Budget(n_trials=30))
+    asked = [proposal for proposal in Design().ask(view, 30) if "in the lead" in proposal.why]
+    assert [proposal.why for proposal in asked if proposal.replicate == 0][-1] == "`d006` in the lead"
+    assert len({proposal.mixture for proposal in asked}) <= 2
+    every = Design().ask(view_of(7, budget=Budget(n_trials=30)), 30)
+    assert len({proposal.mixture for proposal in every if "in the lead" in proposal.why}) >= 7

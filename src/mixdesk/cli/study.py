@@ -10,6 +10,7 @@ import typer
 
 import mixdesk
 from mixdesk.cli.tables import JSON_OPTION, QUIET_OPTION, counted, lines, read_pair, say, say_json, say_table
+from mixdesk.core.errors import InputError
 from mixdesk.core.files import to_data
 from mixdesk.core.trial import StudyView, Trial
 
@@ -131,6 +132,36 @@ def import_(  # noqa: PLR0913  (its parameters are the command line)
 
 
 @app.command()
+def extend(
+    folder: Path = FOLDER,
+    out: Path = typer.Option(..., "--out", "-o", help="Folder of the new study."),
+    corpus: Path = typer.Option(..., help="Folder of the changed corpus."),
+    mapped: list[str] = typer.Option(
+        [], "--map", help="OLD=NEW or OLD=NEW:SHARE, commas between; may be repeated. Default: by content."
+    ),
+    reopen: list[str] = typer.Option(
+        [], help="Untouched domains to ask again: names or 'web/*', commas between; may be repeated."
+    ),
+    full: bool = typer.Option(False, "--full", help="Ask all domains again; the old trials stay as evidence."),
+) -> None:
+    """Carry a study to a changed corpus: what is untouched keeps its ratios and evidence, only what is new is asked.
+
+    A domain is its content. Names tell a split (web to web/a, web/b) or a merge, and --map what they do not.
+
+    Example: mixdesk study extend my-study -o my-study-2 --corpus corpus-2 --map crawl=web/high,crawl=web/low
+    """
+    said: dict[str, dict[str, float | None]] = {}
+    for text in _split(mapped):
+        old, new, share = _read_move(text)
+        said.setdefault(old, {})[new] = share
+    opened = ["*"] if full else _split(reopen)
+    study = mixdesk.extend_study(mixdesk.open_study(folder), out, corpus, mapped=said, reopen=opened)
+    for note in study.notes:
+        say(note)
+    say(f"The new study is in {out}; its budget is in {out / 'study.toml'}.")
+
+
+@app.command()
 def export(
     folder: Path = FOLDER, out: Path = typer.Option(..., "--out", "-o", help="Folder for mixtures.csv and scores.csv.")
 ) -> None:
@@ -148,7 +179,8 @@ def show(folder: Path = FOLDER, as_json: bool = JSON_OPTION) -> None:
 
     Example: mixdesk study show my-study
     """
-    view = mixdesk.open_study(folder).view()
+    study = mixdesk.open_study(folder)
+    view = study.view()
     noise = view.noise()
     if as_json:
         say_json(
@@ -156,6 +188,7 @@ def show(folder: Path = FOLDER, as_json: bool = JSON_OPTION) -> None:
                 "name": view.name,
                 "objective": to_data(view.objective),
                 "record": view.record_sha256,
+                "notes": list(study.notes),
                 "noise": [{**to_data(row), "ratio": row.ratio} for row in noise],
                 "trials": [{"id": trial.id, **to_data(trial)} for trial in view.trials],
             }
@@ -164,6 +197,8 @@ def show(folder: Path = FOLDER, as_json: bool = JSON_OPTION) -> None:
     states = Counter((trial.rung, trial.state) for trial in view.trials)
     domains, trials = counted(len(view.domains), "domain"), counted(len(view.trials), "trial")
     say(f"{view.name}: {domains}, objective {view.objective.title}, {trials}")
+    if view.stale:
+        say(f"{counted(len(view.stale), 'trial')} stale: run on another state of the corpus.")
     say_table([{"rung": rung, "state": state, "trials": n} for (rung, state), n in sorted(states.items())])
     if noise:
         say_table(
@@ -207,6 +242,24 @@ def report(
 def _split(given: list[str]) -> list[str]:
     """Names or patterns with commas between as a list."""
     return [part.strip() for text in given for part in text.split(",") if part.strip()]
+
+
+def _read_move(text: str) -> tuple[str, str, float | None]:
+    """Old domain, new domain and share (None: by tokens) of OLD=NEW or OLD=NEW:SHARE.
+
+    Raises:
+        InputError: no `=`.
+    """
+    old, equals, new = text.partition("=")
+    if not (old and equals and new):
+        raise InputError(
+            f"`{text}` maps nothing", value=text, bound="OLD=NEW or OLD=NEW:SHARE", remedy="name both domains"
+        )
+    name, _, share = new.rpartition(":")
+    try:
+        return old, name or new, float(share) if name else None
+    except ValueError:
+        return old, new, None
 
 
 def _called(trial: Trial) -> str:

@@ -138,6 +138,11 @@ def group_of(domain: str) -> str:
     return domain.split("/", 1)[0]
 
 
+def is_below(domain: str, whole: str) -> bool:
+    """Whether a domain's slash path goes on from another's (`web/high` from `web`)."""
+    return domain.startswith(f"{whole}/")
+
+
 @core_type
 class Stage:
     """Part of a run: `mixture`, and `until` which fraction of the run's tokens it holds, in (0, 1]."""
