@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -45,6 +46,29 @@ def test_questions_that_wait_are_said_to_be_old(folder: Path) -> None:
     out = str(folder / "asked.csv")
     assert said("ask", str(folder), "-n", "4", "-o", out).startswith(f"4 trials in {out}. Train")
     assert f"5 trials in {out} (3 asked before" in said("ask", str(folder), "-n", "5", "-o", out)
+
+
+def test_a_question_says_why_and_who_holds_it(folder: Path) -> None:
+    out = folder / "asked.csv"
+    shown = said("ask", str(folder), "-n", "3", "-o", str(out), "--lease", "2", "--holder", "cluster-1")
+    assert "natural mixture" in shown
+    with out.open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert [row["why"] for row in rows][:2] == ["natural mixture", "uniform mixture"]
+    leases = said("show", str(folder)).split("Leases:")[1]
+    assert leases.count("cluster-1") == leases.count("running") == 3
+    more = json.loads(said("ask", str(folder), "-n", "9", "--json"))
+    assert len(more) == 3
+    assert not {one["trial"] for one in more} & {row["trial"] for row in rows}
+    assert all(one["why"] and sum(one["mixture"].values()) == pytest.approx(1.0) for one in more)
+    assert len(json.loads(said("show", str(folder), "--json"))["leases"]) == 3
+    said("ask", str(folder), "-n", "9", "--lease", "1")
+    held = said("ask", str(folder), "-o", str(folder / "none.csv"))
+    assert held.startswith("All of 6 trials that wait for an answer are held by others; ")
+    assert json.loads(said("ask", str(folder), "--json")) == []
+    for bad in ("0", "-1", "nan"):
+        done = CliRunner().invoke(app, ["study", "ask", str(folder), "--lease", bad])
+        assert "`lease` is out of range" in str(done.exception)
 
 
 def test_imported_runs_keep_their_names(tmp_path: Path) -> None:

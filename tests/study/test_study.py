@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +20,7 @@ from mixdesk.core.objective import Objective
 from mixdesk.core.plan import Plug, Proposal
 from mixdesk.core.scale import Budget, Hyper, ModelSpec, Rung, Scale
 from mixdesk.core.space import Constraints
-from mixdesk.core.trial import Event, Lease, Point, Result
+from mixdesk.core.trial import Event, Lease, Point, Result, StudyView
 from mixdesk.study.config import StudyConfig
 from mixdesk.study.record import Record
 from mixdesk.study.study import Study, to_toml
@@ -259,3 +262,89 @@ def test_a_changed_corpus_makes_old_trials_stale(tmp_path: Path) -> None:
     assert view.corpus.domains[0].n_tokens == 500
     resharded = replace(changed, shards=())
     assert Study.create(tmp_path, ON_CORPUS, resharded).view().stale == (old.id,)
+
+
+def propose(view: StudyView) -> list[Proposal]:
+    return proposals(6)[len(view.trials) :]
+
+
+def test_what_is_leased_is_handed_to_nobody_else_until_its_deadline(tmp_path: Path) -> None:
+    study = Study.create(tmp_path, small_config())
+    first = [spec.id for spec, _, _ in study.hand_out(2, propose, seconds=3600.0, holder="one")]
+    second = [spec.id for spec, _, _ in study.hand_out(2, propose, seconds=-1.0, holder="two")]
+    assert len({*first, *second}) == 4
+    assert [(lease.trial, lease.holder) for lease in study.view().leases] == [
+        *((name, "one") for name in first),
+        *((name, "two") for name in second),
+    ]
+    # What is new comes first, then what was held too long; what is held never.
+    third = [spec.id for spec, _, _ in study.hand_out(9, propose)]
+    assert third[2:] == second
+    assert not set(third) & set(first)
+    with Study.open(tmp_path) as other:
+        assert [spec.id for spec in other.free()] == [*second, *third[:2]]
+    # An answer after the deadline counts, and ends the lease.
+    assert study.tell(second[0], answer(study, second[0]))
+    assert study.tell(first[0], answer(study, first[0]))
+    assert {lease.trial for lease in study.view().leases} == {first[1], second[1]}
+    with pytest.warns(UserWarning, match="has an answer already"):
+        assert not study.tell(second[0], answer(study, second[0]))
+
+
+def test_a_lease_is_taken_over_by_the_next_holder(tmp_path: Path) -> None:
+    study = Study.create(tmp_path, small_config())
+    (one,) = study.hand_out(1, propose, seconds=-1.0, holder="late")
+    (again,) = study.hand_out(1, lambda view: [], seconds=3600.0, holder="next")
+    assert again == one
+    assert [lease.holder for lease in study.view().leases] == ["next"]
+    assert study.hand_out(1, lambda view: []) == []
+
+
+def test_a_file_that_cannot_be_written_hands_out_nothing(tmp_path: Path) -> None:
+    study = Study.create(tmp_path, small_config())
+    with pytest.raises(InputError, match="no known ending"):
+        study.hand_out(2, propose, path=tmp_path / "asked.txt", seconds=60.0)
+    assert study.view().trials == study.view().leases == ()
+
+
+ASK = """
+import sys
+from pathlib import Path
+from mixdesk.core.mixture import Mixture
+from mixdesk.core.plan import Proposal
+from mixdesk.study.study import Study
+
+def propose(view):
+    code = [(len(view.trials) + i) / 100 for i in (1, 2)]
+    return [Proposal(mixture=Mixture.of({"code": w, "prose": 1 - w}), rung="proxy") for w in code]
+
+study = Study.open(Path(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(10):
+    for spec, _, _ in study.hand_out(2, propose, seconds=3600.0, holder=sys.argv[2]):
+        print(spec.id)
+"""
+
+
+def test_processes_that_ask_at_once_get_different_trials(tmp_path: Path) -> None:
+    Study.create(tmp_path, small_config()).close()
+    asking = [
+        subprocess.Popen(
+            [sys.executable, "-c", ASK, str(tmp_path), name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for name in ("one", "two")
+    ]
+    for one in asking:
+        assert one.stdout is not None
+        assert one.stdout.readline() == "ready\n"
+    for one in asking:
+        assert one.stdin is not None
+        one.stdin.write("go\n")
+        one.stdin.flush()
+    got = [one.communicate()[0].split() for one in asking]
+    assert [one.returncode for one in asking] == [0, 0]
+    assert [len(ids) for ids in got] == [20, 20]
+    assert len({*got[0], *got[1]}) == 40
+    with Study.open(tmp_path) as study:
+        assert Counter(lease.holder for lease in study.view().leases) == {"one": 20, "two": 20}

@@ -17,10 +17,11 @@ from mixdesk.core.errors import InputError
 from mixdesk.core.files import read_json, read_toml, to_data
 from mixdesk.core.mixture import Mixture
 from mixdesk.core.objective import Objective
-from mixdesk.core.plan import Plug, TrialSpec
+from mixdesk.core.plan import Plug, Proposal, TrialSpec
 from mixdesk.core.protocols import Progress, Strategy, Trainer
 from mixdesk.core.recipe import Recipe
 from mixdesk.core.space import Space
+from mixdesk.core.trial import StudyView
 from mixdesk.search.feasible import settle
 from mixdesk.study import extend, importer, local
 from mixdesk.study.columns import Columns
@@ -119,28 +120,37 @@ def run_study(
         trainer.close()
 
 
-def ask_study(study: Study, n: int, out: Path | str | None = None) -> tuple[TrialSpec, ...]:
+def ask_study(
+    study: Study, n: int, out: Path | str | None = None, *, lease: float | None = None, holder: str = ""
+) -> tuple[TrialSpec, ...]:
     """The next n questions, recorded as asked; with `out`, also as CSV or JSONL for an outside trainer.
 
-    New questions come first. Where fewer than n are new, what was asked before and still waits fills the rest, oldest
-    first. Where nothing is left at all, `out` is not written.
+    New questions come first. Where fewer than n are new, what was asked before, still waits and nobody holds fills the
+    rest, oldest first. A strategy that learns from each round asks nothing new before all its trials are answered.
+    Where nothing is left at all, `out` is not written.
+
+    Args:
+        study: to ask.
+        n: how many.
+        out: file to write, .csv or .jsonl.
+        lease: hours for which these trials are handed to nobody else; None: anybody may be handed them again.
+        holder: who works on them, for `study show`.
 
     Raises:
-        InputError: n < 1, or `out` has another suffix or cannot be written; nothing is asked then.
+        InputError: n < 1, a lease ≤ 0, or `out` has another suffix or cannot be written; nothing is asked then.
         Infeasible: no mixture satisfies the constraints.
     """
-    waiting = study.pending()
-    proposals = make_strategy(study.config).ask(study.view(), checks.count("n", n, 1))[:n]
-    if not (proposals or waiting):
-        return ()
-    if out is not None:
-        # What waits already goes first, so that a file that cannot be written is noticed before anything is asked.
-        study.ask_to_file(waiting[:n], Path(out))
-    new = study.ask(proposals)
-    specs = (*new, *(spec for spec in waiting if spec not in new))[:n]
-    if out is not None:
-        study.ask_to_file(specs, Path(out))
-    return specs
+    n = checks.count("n", n, 1)
+    strategy = make_strategy(study.config)
+    seconds = None if lease is None else 3600.0 * checks.finite("lease", lease, 0.0, open_low=True)
+
+    def propose(view: StudyView) -> list[Proposal]:
+        is_out = any(trial.state in ("waiting", "running") for trial in view.trials)
+        return [] if is_out and not strategy.eager else view.affordable(strategy.ask(view, n)[:n])
+
+    path = None if out is None else Path(out)
+    questions = study.hand_out(n, propose, path=path, seconds=seconds, holder=holder)
+    return tuple(spec for spec, *_ in questions)
 
 
 def tell_study(study: Study, answers: Path | str) -> tuple[str, ...]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from datetime import UTC, datetime
 from math import isfinite, nan
 from pathlib import Path
 
@@ -57,21 +59,36 @@ def run(
 def ask(
     folder: Path = FOLDER,
     n: int = typer.Option(1, "-n", help="How many trials."),
-    out: Path = typer.Option(..., "--out", "-o", help="File to write: .csv or .jsonl."),
+    out: Path | None = typer.Option(None, "--out", "-o", help="File to write: .csv or .jsonl. Default: print alone."),
+    lease: float | None = typer.Option(None, help="Hours for which nobody else is handed these trials."),
+    holder: str = typer.Option("", help="Who trains them, for `study show`."),
+    as_json: bool = JSON_OPTION,
 ) -> None:
-    """The next trials for an outside trainer, as a file with their ids and weights.
+    """The next trials for an outside trainer, with their ids, weights and why each is asked.
 
-    Example: mixdesk study ask my-study -n 8 -o asked.csv
+    Example: mixdesk study ask my-study -n 8 -o asked.csv --lease 12 --holder cluster-1
     """
     study = mixdesk.open_study(folder)
     waiting = study.pending()
-    specs = mixdesk.ask_study(study, n, out)
+    specs = mixdesk.ask_study(study, n, out, lease=lease, holder=holder)
+    asked = [study.trial(spec.id) for spec in specs]
+    if as_json:
+        heads = [{"trial": t.id, "rung": t.rung, "why": t.why, "mixture": t.spec.mixture.as_dict()} for t in asked]
+        say_json([{**head, "spec": to_data(spec)} for head, spec in zip(heads, specs, strict=True)])
+        return
     if not specs:
-        say(f"No trial waits for an answer, and none is left to ask; {out} is not written. {_spent(study.view())}")
+        unwritten = "" if out is None else f"; {out} is not written"
+        if waiting:
+            say(f"All of {counted(len(waiting), 'trial')} that wait for an answer are held by others{unwritten}.")
+        else:
+            say(f"No trial waits for an answer, and none is left to ask{unwritten}. {_spent(study.view())}".strip())
         return
     n_again = sum(spec in waiting for spec in specs)
     again = f" ({n_again} asked before, without an answer yet)" if n_again else ""
-    say(f"{counted(len(specs), 'trial')} in {out}{again}. Train, then: mixdesk study tell {folder} answers.csv")
+    place = "" if out is None else f" in {out}"
+    say(f"{counted(len(specs), 'trial')}{place}{again}. Train, then: mixdesk study tell {folder} answers.csv")
+    rows = [(t, _short(t.spec.mixture.as_dict())) for t in asked]
+    say_table([{"trial": t.id, "rung": t.rung, "why": t.why, "mixture": mixture} for t, mixture in rows])
 
 
 @app.command()
@@ -190,6 +207,7 @@ def show(folder: Path = FOLDER, as_json: bool = JSON_OPTION) -> None:
                 "record": view.record_sha256,
                 "notes": list(study.notes),
                 "noise": [{**to_data(row), "ratio": row.ratio} for row in noise],
+                "leases": _leases(view),
                 "trials": [{"id": trial.id, **to_data(trial)} for trial in view.trials],
             }
         )
@@ -215,6 +233,8 @@ def show(folder: Path = FOLDER, as_json: bool = JSON_OPTION) -> None:
             title="\nSpread over mixtures and noise of a repeat, from the crossed block "
             f"({noise[0].n_mixtures} mixtures × {noise[0].n_replicates} replicates):",
         )
+    if view.leases:
+        say_table(_leases(view), title="\nLeases:")
     if any(trial.final for trial in view.at()):
         obs = view.observations()
         value = dict(zip(obs.trials, view.objective.value(obs.Y_nm, obs.metrics).tolist(), strict=True))
@@ -237,6 +257,20 @@ def report(
     Example: mixdesk study report my-study
     """
     say(str(mixdesk.write_desk(mixdesk.open_study(folder), out)))
+
+
+def _leases(view: StudyView) -> list[dict[str, str]]:
+    """Rows of the trials that somebody holds or held, until when, and whether that is over."""
+    now = time.time()
+    return [
+        {
+            "trial": lease.trial,
+            "holder": lease.holder or "unnamed",
+            "until": datetime.fromtimestamp(lease.until, UTC).isoformat(sep=" ", timespec="minutes"),
+            "lease": "running" if lease.until > now else "expired",
+        }
+        for lease in view.leases
+    ]
 
 
 def _split(given: list[str]) -> list[str]:
