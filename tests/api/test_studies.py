@@ -81,6 +81,24 @@ def test_what_waits_is_offered_again_after_what_is_new(tmp_path: Path) -> None:
     assert not (tmp_path / "new.csv").exists()
 
 
+@pytest.mark.parametrize(("state", "n"), [("failed", 8), ("diverged", 8), ("done", 1)])
+def test_a_study_without_evidence_is_refused_in_words_and_kept(tmp_path: Path, state: str, n: int) -> None:
+    study = mx.new_study(tmp_path / "s", replace(CONFIG, budget=Budget(n_trials=8)))
+    points = (mx.Point(n_tokens=1_000, metrics=(("loss", 2.0),)),) if state == "done" else ()
+    specs = mx.ask_study(study, 8)
+    for spec in specs[:n]:
+        study.tell(spec.id, mx.Result(state=state, points=points))
+    before = study.view().record_sha256
+    for name in ("design", "exact", "regmix"):
+        with pytest.raises(mx.NotEnoughEvidence, match=f"found {n if points else 0} with an answer"):
+            mx.make_recipe(study, strategy=name)
+    with pytest.raises(mx.NotEnoughEvidence):
+        mx.fit_law(study, "average")
+    assert mx.ask_study(study, 8) == specs[n:]
+    assert mx.write_desk(study).exists()
+    assert study.view().record_sha256 == before
+
+
 SYNTHETIC = """name = "world"
 objective = { terms = { "bpb/domain/*" = 1.0 } }
 budget = { n_trials = 6 }

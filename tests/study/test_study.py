@@ -13,7 +13,7 @@ import pytest
 from study_runs import DOMAINS, METRICS, score, small_config
 
 from mixdesk.core.corpus import Corpus, Domain, EvalSet, Shard, Tokenizer
-from mixdesk.core.errors import InputError, RecordError
+from mixdesk.core.errors import InputError, NotEnoughEvidence, RecordError
 from mixdesk.core.files import from_data, read_toml
 from mixdesk.core.mixture import Mixture
 from mixdesk.core.objective import Objective
@@ -264,6 +264,22 @@ def test_a_changed_corpus_makes_old_trials_stale(tmp_path: Path) -> None:
     assert Study.create(tmp_path, ON_CORPUS, resharded).view().stale == (old.id,)
 
 
+def test_a_corpus_without_a_domain_that_was_asked_is_another_study(tmp_path: Path) -> None:
+    study = Study.create(tmp_path, ON_CORPUS, CORPUS)
+    study.ask([Proposal(mixture=Mixture.of({"code": 1.0, "web": 0.0}), rung="proxy")])
+    study.close()
+    code, web = CORPUS.domains
+    renamed = replace(CORPUS, domains=(replace(code, name="python"), web))
+    with pytest.raises(RecordError, match=r"no domain `code` any more.*mixdesk study extend"):
+        Study.create(tmp_path, ON_CORPUS, renamed)
+    with Study.open(tmp_path) as kept:
+        assert kept.view().domains == ("code", "web")
+        assert kept.view().stale == ()
+    # A domain that no trial gave weight to may change its name, and new ones may come.
+    more = replace(CORPUS, domains=(code, replace(web, name="crawl"), Domain(name="law", n_tokens=5, fingerprint="l")))
+    assert Study.create(tmp_path, ON_CORPUS, more).view().domains == ("code", "crawl", "law")
+
+
 def propose(view: StudyView) -> list[Proposal]:
     return proposals(6)[len(view.trials) :]
 
@@ -298,6 +314,26 @@ def test_a_lease_is_taken_over_by_the_next_holder(tmp_path: Path) -> None:
     assert again == one
     assert [lease.holder for lease in study.view().leases] == ["next"]
     assert study.hand_out(1, lambda view: []) == []
+
+
+def test_a_strategy_that_cannot_learn_yet_changes_nothing(tmp_path: Path) -> None:
+    study = Study.create(tmp_path, small_config())
+    for spec, _, _ in study.hand_out(3, propose):
+        study.tell(spec.id, Result(state="failed", message="out of memory"))
+    before = study.view().record_sha256
+
+    def learn(view: StudyView) -> list[Proposal]:
+        view.observations()
+        raise AssertionError("there is nothing to learn from")
+
+    with pytest.raises(NotEnoughEvidence, match="0 of 3 done, 3 failed or diverged"):
+        study.hand_out(2, learn, path=tmp_path / "asked.csv", seconds=60.0)
+    assert not (tmp_path / "asked.csv").exists()
+    assert study.view().record_sha256 == before
+    # One that was given up by mistake is answered by its id all the same.
+    failed = study.view().trials[0].id
+    assert study.tell(failed, answer(study, failed))
+    assert study.trial(failed).state == "done"
 
 
 def test_a_file_that_cannot_be_written_hands_out_nothing(tmp_path: Path) -> None:

@@ -92,6 +92,7 @@ class Study:
                     remedy="choose another folder, or go on with the study that is there",
                 )
             if study.corpus != summary:
+                study._keep_domains(summary)
                 study._record.append(notes=[("corpus", None if summary is None else to_data(summary))])
         if not (folder / "study.toml").exists():
             write_text(folder / "study.toml", to_toml(config))
@@ -105,6 +106,20 @@ class Study:
             RecordError: no record there, or one that cannot be read.
         """
         return cls(folder, Record.open(folder / "study.db"))
+
+    def _keep_domains(self, corpus: Corpus | None) -> None:
+        """Refuse another corpus that lacks a domain which trials gave weight to; the study is closed then."""
+        names = _domains(self.config, corpus)
+        used = {name for trial in self.trials().values() for name, w in trial.spec.mixture.as_dict().items() if w > 0.0}
+        lost = sorted(used - set(names))
+        if lost:
+            self.close()
+            raise RecordError(
+                f"the corpus has no domain `{lost[0]}` any more, to which trials of this study gave weight",
+                value="domains " + (", ".join(names) or "unknown"),
+                bound="every domain that was asked: " + ", ".join(sorted(used)),
+                remedy=f"carry the study over: mixdesk study extend {self.folder} -o NEW --corpus DIR",
+            )
 
     @property
     def corpus(self) -> Corpus | None:
