@@ -10,6 +10,7 @@ import pytest
 
 import mixdesk as mx
 from mixdesk.core.errors import InputError
+from mixdesk.core.files import write_json
 from mixdesk.core.objective import Objective
 from mixdesk.core.observations import Metric
 from mixdesk.core.plan import Plug
@@ -80,6 +81,24 @@ def test_what_waits_is_offered_again_after_what_is_new(tmp_path: Path) -> None:
     assert not (tmp_path / "new.csv").exists()
 
 
+@pytest.mark.parametrize(("state", "n"), [("failed", 8), ("diverged", 8), ("done", 1)])
+def test_a_study_without_evidence_is_refused_in_words_and_kept(tmp_path: Path, state: str, n: int) -> None:
+    study = mx.new_study(tmp_path / "s", replace(CONFIG, budget=Budget(n_trials=8)))
+    points = (mx.Point(n_tokens=1_000, metrics=(("loss", 2.0),)),) if state == "done" else ()
+    specs = mx.ask_study(study, 8)
+    for spec in specs[:n]:
+        study.tell(spec.id, mx.Result(state=state, points=points))
+    before = study.view().record_sha256
+    for name in ("design", "exact", "regmix"):
+        with pytest.raises(mx.NotEnoughEvidence, match=f"found {n if points else 0} with an answer"):
+            mx.make_recipe(study, strategy=name)
+    with pytest.raises(mx.NotEnoughEvidence):
+        mx.fit_law(study, "average")
+    assert mx.ask_study(study, 8) == specs[n:]
+    assert mx.write_desk(study).exists()
+    assert study.view().record_sha256 == before
+
+
 SYNTHETIC = """name = "world"
 objective = { terms = { "bpb/domain/*" = 1.0 } }
 budget = { n_trials = 6 }
@@ -128,3 +147,86 @@ def test_a_model_of_another_vocabulary_is_refused_by_new(tmp_path: Path, pico_co
     with pytest.raises(InputError, match="does not have the vocabulary"):
         mx.new_study(tmp_path / "s", config)
     assert not (tmp_path / "s").exists()
+
+
+NO_LIMITS = mx.Constraints()
+
+
+def built(folder: Path, domains: dict[str, str]) -> Path:
+    """A corpus of one text per word of each domain."""
+    texts = (
+        mx.Document(text=f"{word} " * 200 + f"{i}", label=name, source=f"{name}:{i}")
+        for name, words in domains.items()
+        for i, word in enumerate(words.split())
+    )
+    mx.build_corpus(texts, folder, tokenizer="bytes")
+    return folder
+
+
+def answered(folder: Path, corpus: Path, limits: mx.Constraints = NO_LIMITS) -> mx.Study:
+    """A study on a corpus, answered by a formula."""
+    budget = Budget(n_trials=24)
+    law = Plug(name="exponential")
+    config = replace(CONFIG, name="old", domains=(), corpus=str(corpus), budget=budget, constraints=limits, law=law)
+    study = mx.new_study(folder, config)
+    tell(study, mx.ask_study(study, 24))
+    return study
+
+
+def tell(study: mx.Study, specs: tuple[mx.TrialSpec, ...]) -> None:
+    gain = {"a": 1.0, "b": 2.0, "c": 0.5, "aa": 1.0, "new": 3.0}
+    for spec in specs:
+        loss = 2.0 + math.exp(-sum(gain[name] * weight for name, weight in spec.mixture.as_dict().items()))
+        study.tell(spec.id, mx.Result(state="done", points=(mx.Point(n_tokens=1_000, metrics=(("loss", loss),)),)))
+
+
+WORDS = {"a": "ant ape asp auk", "b": "bat bee bug boa", "c": "cat cow cod cub"}
+
+
+def test_an_extended_study_asks_only_what_is_new_and_answers(tmp_path: Path) -> None:
+    study = answered(tmp_path / "old", built(tmp_path / "one", WORDS))
+    before = study.view().record_sha256
+    words = {"aa": WORDS["a"], "b": WORDS["b"], "c": WORDS["c"], "new": "net nut nap nib"}
+    new = mx.extend_study(study, tmp_path / "new", built(tmp_path / "two", words))
+    assert study.view().record_sha256 == before
+    assert mx.open_study(tmp_path / "new").config.corpus == "../two"
+    best = study.view().best_seen()
+    assert best is not None
+    held = {("aa" if name == "a" else name): weight for name, weight in best.spec.mixture.as_dict().items()}
+    specs = mx.ask_study(new, 100)
+    assert len(specs) == 16
+    assert len({round(spec.mixture.as_dict()["new"], 6) for spec in specs}) > 8
+    for spec in specs:
+        weights = spec.mixture.as_dict()
+        rest = 1.0 - weights["new"]
+        assert all(weights[name] == pytest.approx(rest * held[name], abs=1e-8) for name in held)
+    tell(new, specs)
+    made = mx.make_recipe(new)
+    assert made.mixture.as_dict()["new"] > 0.5
+
+
+def test_a_study_without_one_domain_needs_no_new_trial_for_its_recipe(tmp_path: Path) -> None:
+    study = answered(tmp_path / "old", built(tmp_path / "one", WORDS))
+    recipe = mx.make_recipe(study)
+    (tmp_path / "old" / "recipe.json").write_text('{"schema": 1}')
+    with pytest.raises(InputError, match=r"recipe.json"):
+        mx.extend_study(study, tmp_path / "bad", built(tmp_path / "two", {"a": WORDS["a"], "b": WORDS["b"]}))
+    write_json(tmp_path / "old" / "recipe.json", recipe)
+    new = mx.extend_study(study, tmp_path / "new", tmp_path / "two")
+    assert mx.ask_study(new, 4) == ()
+    weights = recipe.mixture.as_dict()
+    total = weights["a"] + weights["b"]
+    assert mx.make_recipe(new).mixture.as_dict() == pytest.approx(
+        {"a": weights["a"] / total, "b": weights["b"] / total}, abs=1e-6
+    )
+    opened = mx.extend_study(study, tmp_path / "full", tmp_path / "two", reopen="*")
+    assert len(mx.ask_study(opened, 4)) == 4
+
+
+def test_held_ratios_that_break_a_limit_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    study = answered(tmp_path / "old", built(tmp_path / "one", WORDS), mx.Constraints(upper={"b": 0.5}))
+    smaller = built(tmp_path / "two", {"a": WORDS["a"], "b": WORDS["b"]})
+    with pytest.raises(mx.Infeasible, match="`held: a to b"):
+        mx.extend_study(study, tmp_path / "new", smaller)
+    assert not (tmp_path / "new").exists()
+    assert mx.extend_study(study, tmp_path / "new", smaller, reopen=["b"]).view().constraints.upper == (("b", 0.5),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -46,6 +47,29 @@ def test_questions_that_wait_are_said_to_be_old(folder: Path) -> None:
     out = str(folder / "asked.csv")
     assert said("ask", str(folder), "-n", "4", "-o", out).startswith(f"4 trials in {out}. Train")
     assert f"5 trials in {out} (3 asked before" in said("ask", str(folder), "-n", "5", "-o", out)
+
+
+def test_a_question_says_why_and_who_holds_it(folder: Path) -> None:
+    out = folder / "asked.csv"
+    shown = said("ask", str(folder), "-n", "3", "-o", str(out), "--lease", "2", "--holder", "cluster-1")
+    assert "natural mixture" in shown
+    with out.open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert [row["why"] for row in rows][:2] == ["natural mixture", "uniform mixture"]
+    leases = said("show", str(folder)).split("Leases:")[1]
+    assert leases.count("cluster-1") == leases.count("running") == 3
+    more = json.loads(said("ask", str(folder), "-n", "9", "--json"))
+    assert len(more) == 3
+    assert not {one["trial"] for one in more} & {row["trial"] for row in rows}
+    assert all(one["why"] and sum(one["mixture"].values()) == pytest.approx(1.0) for one in more)
+    assert len(json.loads(said("show", str(folder), "--json"))["leases"]) == 3
+    said("ask", str(folder), "-n", "9", "--lease", "1")
+    held = said("ask", str(folder), "-o", str(folder / "none.csv"))
+    assert held.startswith("All of 6 trials that wait for an answer are held by others; ")
+    assert json.loads(said("ask", str(folder), "--json")) == []
+    for bad in ("0", "-1", "nan"):
+        done = CliRunner().invoke(app, ["study", "ask", str(folder), "--lease", bad])
+        assert "`lease` is out of range" in str(done.exception)
 
 
 def test_imported_runs_keep_their_names(tmp_path: Path) -> None:
@@ -151,3 +175,58 @@ def test_flops_buy_trials_at_the_price_of_a_rung(tmp_path: Path) -> None:
     assert "(5e+12 FLOPs)" in found.sentence
     with pytest.raises(mixdesk.InputError, match="the budget buys no trial"):
         mixdesk.worth_more(mixdesk.open_study(tmp_path), flops=1e11)
+
+
+def test_extend_says_what_became_of_every_domain(tmp_path: Path) -> None:
+    def built(folder: str, **domains: str) -> str:
+        texts = (
+            mixdesk.Document(text=f"{word} " * 200, label=name.replace("__", "/"), source=word)
+            for name, words in domains.items()
+            for word in words.split()
+        )
+        mixdesk.build_corpus(texts, tmp_path / folder, tokenizer="bytes")
+        return str(tmp_path / folder)
+
+    web = "word wall wind wave well wood wing wren"
+    one = built("one", code="cat cow cod cub", law="lid log lip lot", web=web)
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / "study.toml").write_text(
+        'name = "old"\ncorpus = "../one"\nmetrics = [{ name = "loss" }]\nobjective = { terms = { loss = 1.0 } }\n'
+    )
+    said("new", str(old))
+    said("ask", str(old), "-n", "6", "-o", str(tmp_path / "asked.csv"))
+    rows = (tmp_path / "asked.csv").read_text().splitlines()
+    (tmp_path / "told.csv").write_text(
+        "trial,loss\n" + "".join(f"{r.split(',')[0]},{i}\n" for i, r in enumerate(rows[1:]))
+    )
+    said("tell", str(old), str(tmp_path / "told.csv"))
+    half = len(web.split()) // 2
+    two = built(
+        "two",
+        py="cat cow cod cub",
+        web__a=" ".join(web.split()[:half]),
+        web__b=" ".join(web.split()[half:]),
+        new="nut net nib nap",
+    )
+    pairs = ["--map", "web=web/a:0.5, web=web/b:0.5"]
+    shown = said("extend", str(old), "-o", str(tmp_path / "new"), "--corpus", two, *pairs)
+    for line in (
+        "Domains: 1 renamed: `code` → `py`.",
+        "Domains: 1 split: `web` → `web/a` 50 % and `web/b` 50 %.",
+        "Domains: 1 removed: `law`.",
+        "Domains: 1 added: `new`.",
+        "vary `new`, `py`, `web/a`, `web/b`.",
+        str(tmp_path / "new" / "study.toml"),
+    ):
+        assert line in shown
+    assert "notes" in json.loads(said("show", str(tmp_path / "new"), "--json"))
+    for bad, words in (("web", "maps nothing"), ("web=web/c", "did you mean"), ("wep=web/a", "did you mean")):
+        done = CliRunner().invoke(
+            app, ["study", "extend", str(old), "-o", str(tmp_path / "bad"), "--corpus", two, "--map", bad]
+        )
+        assert done.exit_code != 0
+        assert words in str(done.exception)
+    again = CliRunner().invoke(app, ["study", "extend", str(old), "-o", str(tmp_path / "bad"), "--corpus", one])
+    assert "nothing changed" in str(again.exception)
+    assert not (tmp_path / "bad").exists()

@@ -63,6 +63,6 @@ def test_too_few_mixtures_are_an_error_with_four_parts() -> None:
     with pytest.raises(NotEnoughEvidence) as caught:
         raise found.error()
     assert str(caught.value) == (
-        "a law over 5 domains needs at least 7 mixtures: found 5 were run, expected 7 or more; "
+        "a law over 5 domains needs at least 7 mixtures: found 5 with an answer, expected 7 or more; "
         "run 2 more mixtures at least; 13 more would be sound."
     )

@@ -58,6 +58,7 @@ class Climb:
 
     title: ClassVar[str] = "rounds around the best"
     reference: ClassVar[str] = ""
+    eager: ClassVar[bool] = False
 
     def ask(self, view: StudyView, n: int) -> list[Proposal]:
         done = [trial for trial in view.at() if trial.final]
@@ -76,6 +77,22 @@ class Climb:
 
     def recommend(self, view: StudyView, law: LawFit | None) -> Recommendation:
         return Recommendation(mixture=Mixture.uniform(view.domains))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listed(Climb):
+    """A list that depends on no answer, handed out two at a time."""
+
+    eager: ClassVar[bool] = True
+
+    def ask(self, view: StudyView, n: int) -> list[Proposal]:
+        rows = np.random.default_rng(view.seed).dirichlet(np.ones(len(view.domains)), size=len(view.at()) + 2)
+        return [
+            Proposal(
+                mixture=Mixture.of(dict(zip(view.domains, row.tolist(), strict=True)), normalise=True), rung="proxy"
+            )
+            for row in rows[len(view.at()) :]
+        ][:n]
 
 
 def score(spec: TrialSpec, n_tokens: int) -> dict[str, float]:

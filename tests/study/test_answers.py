@@ -14,6 +14,7 @@ from mixdesk.core.errors import InputError
 from mixdesk.core.files import from_data
 from mixdesk.core.mixture import Mixture
 from mixdesk.core.plan import Proposal, TrialSpec
+from mixdesk.study.answers import read_answers
 from mixdesk.study.study import Study
 
 
@@ -55,6 +56,9 @@ def test_a_trainer_that_knows_only_the_files_answers_the_study(study: Study, tmp
     else:
         lines = [json.loads(line) for line in questions.read_text().splitlines()]
         assert [from_data(TrialSpec, line["spec"]) for line in lines] == list(specs)
+        assert {line["why"] for line in lines} == {"by hand"}
+        (tmp_path / "filled.jsonl").write_text(json.dumps({**lines[0], "metrics": {"accuracy": 0.5}}))
+        assert set(read_answers(tmp_path / "filled.jsonl", study.view())[0]) == {lines[0]["trial"]}
         told = [
             {"trial": line["trial"], "metrics": {"accuracy": w, "bpb/code": 2.0 - w}}
             for line in lines
@@ -71,8 +75,9 @@ def test_a_trainer_that_knows_only_the_files_answers_the_study(study: Study, tmp
 def test_the_file_of_questions_may_be_filled_in(study: Study, tmp_path: Path) -> None:
     study.ask_to_file(study.pending(), tmp_path / "asked.csv")
     rows = read_csv(tmp_path / "asked.csv")
-    assert list(rows[0]) == ["trial", "rung", "replicate", "n_tokens", *DOMAINS]
+    assert list(rows[0]) == ["trial", "rung", "replicate", "n_tokens", "why", *DOMAINS]
     assert [row["replicate"] for row in rows] == ["0", "1", "2", "3"]
+    assert {row["why"] for row in rows} == {"by hand"}
     full = [{**row, "bpb/code": 1.5, "bpb/cod": 3.0} for row in rows]
     notes = study.tell_from_file(write_csv(tmp_path / "told.csv", full))
     assert notes == [
@@ -161,3 +166,28 @@ def test_a_domain_named_like_a_column_needs_jsonl(tmp_path: Path) -> None:
     assert not (tmp_path / "asked.csv").exists()
     study.ask_to_file(study.pending(), tmp_path / "asked.jsonl")
     assert json.loads((tmp_path / "asked.jsonl").read_text())["mixture"] == {"prose": 0.5, "rung": 0.5}
+
+
+def test_what_was_not_measured_may_come_later_and_what_was_told_stands(study: Study, tmp_path: Path) -> None:
+    one, two, three, _ = [spec.id for spec in study.pending()]
+    first: list[dict[str, object]] = [
+        {"trial": one, "bpb/code": 1.25, "accuracy": "", "state": ""},
+        {"trial": two, "bpb/code": "", "accuracy": 0.5, "state": ""},
+        {"trial": three, "bpb/code": "", "accuracy": "", "state": "diverged"},
+    ]
+    study.tell_from_file(write_csv(tmp_path / "a.csv", first))
+    assert study.view().observations().Y_nm[0, 1] != study.view().observations().Y_nm[0, 1]
+    later = [{"trial": name, "bpb/code": 9.0, "accuracy": 0.75} for name in (one, two, three)]
+    notes = study.tell_from_file(write_csv(tmp_path / "b.csv", later))
+    assert notes == [
+        "0 answers recorded.",
+        f"2 trials got metrics that were missing: {one}, {two}",
+        f"3 trials had an answer already, which stands: {one}, {two}, {three}",
+    ]
+    told = {one: {"bpb/code": 1.25, "accuracy": 0.75}, two: {"bpb/code": 9.0, "accuracy": 0.5}, three: {}}
+    with Study.open(study.folder) as again:
+        for handle in (study, again):
+            assert {name: handle.trial(name).final for name in told} == told
+    before = study.view().record_sha256
+    assert study.tell_from_file(tmp_path / "b.csv")[1].startswith("3 trials had an answer already")
+    assert study.view().record_sha256 == before

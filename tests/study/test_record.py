@@ -66,8 +66,13 @@ def test_replaying_a_prefix_of_the_events_is_a_prefix_of_the_state(events: list[
     before, whole = replay(events[:cut]), replay(events)
     assert [trial.id for trial in before] == [trial.id for trial in whole][: len(before)]
     for early, late in zip(before, whole, strict=False):
-        if early.state in ("done", "diverged"):
+        if early.state == "diverged":
             assert early == late
+        if early.state == "done":  # what was told stands; what was missing at the last point may be added
+            assert early.final.items() <= late.final.items()
+            assert replace(early, points=early.points[:-1]) == replace(
+                late, points=late.points[: len(early.points)][:-1]
+            )
     assert tuple(add_up(events[cut:], add_up(events[:cut], {})).values()) == whole
 
 
@@ -104,6 +109,17 @@ def test_clocks_retries_and_messages_leave_no_trace_in_the_hash() -> None:
     assert trials_sha256(replay(plain)) == trials_sha256(replay(bumpy))
     other = replace(done, result=Result(state="done", points=points[:1], seconds=5.0))
     assert trials_sha256(replay([asked, other])) != trials_sha256(replay(plain))
+
+
+def test_appending_after_a_moment_that_has_passed_adds_nothing(tmp_path: Path) -> None:
+    record = Record.create(tmp_path / "study.db", NOTES)
+    asked = Event(trial=SPECS[0].id, kind="asked", time=1.0, spec=SPECS[0])
+    assert not record.append([asked], after=1)
+    assert record.append([asked], after=0)
+    assert not record.append([asked], after=0)
+    assert record.append([replace(asked, time=2.0)], after=1)
+    assert [event.time for event in record.events()] == [1.0, 2.0]
+    record.close()
 
 
 def test_states_follow_the_events() -> None:

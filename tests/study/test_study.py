@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,14 +13,14 @@ import pytest
 from study_runs import DOMAINS, METRICS, score, small_config
 
 from mixdesk.core.corpus import Corpus, Domain, EvalSet, Shard, Tokenizer
-from mixdesk.core.errors import InputError, RecordError
+from mixdesk.core.errors import InputError, NotEnoughEvidence, RecordError
 from mixdesk.core.files import from_data, read_toml
 from mixdesk.core.mixture import Mixture
 from mixdesk.core.objective import Objective
 from mixdesk.core.plan import Plug, Proposal
 from mixdesk.core.scale import Budget, Hyper, ModelSpec, Rung, Scale
 from mixdesk.core.space import Constraints
-from mixdesk.core.trial import Event, Lease, Point, Result
+from mixdesk.core.trial import Event, Lease, Point, Result, StudyView
 from mixdesk.study.config import StudyConfig
 from mixdesk.study.record import Record
 from mixdesk.study.study import Study, to_toml
@@ -259,3 +262,125 @@ def test_a_changed_corpus_makes_old_trials_stale(tmp_path: Path) -> None:
     assert view.corpus.domains[0].n_tokens == 500
     resharded = replace(changed, shards=())
     assert Study.create(tmp_path, ON_CORPUS, resharded).view().stale == (old.id,)
+
+
+def test_a_corpus_without_a_domain_that_was_asked_is_another_study(tmp_path: Path) -> None:
+    study = Study.create(tmp_path, ON_CORPUS, CORPUS)
+    study.ask([Proposal(mixture=Mixture.of({"code": 1.0, "web": 0.0}), rung="proxy")])
+    study.close()
+    code, web = CORPUS.domains
+    renamed = replace(CORPUS, domains=(replace(code, name="python"), web))
+    with pytest.raises(RecordError, match=r"no domain `code` any more.*mixdesk study extend"):
+        Study.create(tmp_path, ON_CORPUS, renamed)
+    with Study.open(tmp_path) as kept:
+        assert kept.view().domains == ("code", "web")
+        assert kept.view().stale == ()
+    # A domain that no trial gave weight to may change its name, and new ones may come.
+    more = replace(CORPUS, domains=(code, replace(web, name="crawl"), Domain(name="law", n_tokens=5, fingerprint="l")))
+    assert Study.create(tmp_path, ON_CORPUS, more).view().domains == ("code", "crawl", "law")
+
+
+def propose(view: StudyView) -> list[Proposal]:
+    return proposals(6)[len(view.trials) :]
+
+
+def test_what_is_leased_is_handed_to_nobody_else_until_its_deadline(tmp_path: Path) -> None:
+    study = Study.create(tmp_path, small_config())
+    first = [spec.id for spec, _, _ in study.hand_out(2, propose, seconds=3600.0, holder="one")]
+    second = [spec.id for spec, _, _ in study.hand_out(2, propose, seconds=-1.0, holder="two")]
+    assert len({*first, *second}) == 4
+    assert [(lease.trial, lease.holder) for lease in study.view().leases] == [
+        *((name, "one") for name in first),
+        *((name, "two") for name in second),
+    ]
+    # What is new comes first, then what was held too long; what is held never.
+    third = [spec.id for spec, _, _ in study.hand_out(9, propose)]
+    assert third[2:] == second
+    assert not set(third) & set(first)
+    with Study.open(tmp_path) as other:
+        assert [spec.id for spec in other.free()] == [*second, *third[:2]]
+    # An answer after the deadline counts, and ends the lease.
+    assert study.tell(second[0], answer(study, second[0]))
+    assert study.tell(first[0], answer(study, first[0]))
+    assert {lease.trial for lease in study.view().leases} == {first[1], second[1]}
+    with pytest.warns(UserWarning, match="has an answer already"):
+        assert not study.tell(second[0], answer(study, second[0]))
+
+
+def test_a_lease_is_taken_over_by_the_next_holder(tmp_path: Path) -> None:
+    study = Study.create(tmp_path, small_config())
+    (one,) = study.hand_out(1, propose, seconds=-1.0, holder="late")
+    (again,) = study.hand_out(1, lambda view: [], seconds=3600.0, holder="next")
+    assert again == one
+    assert [lease.holder for lease in study.view().leases] == ["next"]
+    assert study.hand_out(1, lambda view: []) == []
+
+
+def test_a_strategy_that_cannot_learn_yet_changes_nothing(tmp_path: Path) -> None:
+    study = Study.create(tmp_path, small_config())
+    for spec, _, _ in study.hand_out(3, propose):
+        study.tell(spec.id, Result(state="failed", message="out of memory"))
+    before = study.view().record_sha256
+
+    def learn(view: StudyView) -> list[Proposal]:
+        view.observations()
+        raise AssertionError("there is nothing to learn from")
+
+    with pytest.raises(NotEnoughEvidence, match="0 of 3 done, 3 failed or diverged"):
+        study.hand_out(2, learn, path=tmp_path / "asked.csv", seconds=60.0)
+    assert not (tmp_path / "asked.csv").exists()
+    assert study.view().record_sha256 == before
+    # One that was given up by mistake is answered by its id all the same.
+    failed = study.view().trials[0].id
+    assert study.tell(failed, answer(study, failed))
+    assert study.trial(failed).state == "done"
+
+
+def test_a_file_that_cannot_be_written_hands_out_nothing(tmp_path: Path) -> None:
+    study = Study.create(tmp_path, small_config())
+    with pytest.raises(InputError, match="no known ending"):
+        study.hand_out(2, propose, path=tmp_path / "asked.txt", seconds=60.0)
+    assert study.view().trials == study.view().leases == ()
+
+
+ASK = """
+import sys
+from pathlib import Path
+from mixdesk.core.mixture import Mixture
+from mixdesk.core.plan import Proposal
+from mixdesk.study.study import Study
+
+def propose(view):
+    code = [(len(view.trials) + i) / 100 for i in (1, 2)]
+    return [Proposal(mixture=Mixture.of({"code": w, "prose": 1 - w}), rung="proxy") for w in code]
+
+study = Study.open(Path(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(10):
+    for spec, _, _ in study.hand_out(2, propose, seconds=3600.0, holder=sys.argv[2]):
+        print(spec.id)
+"""
+
+
+def test_processes_that_ask_at_once_get_different_trials(tmp_path: Path) -> None:
+    Study.create(tmp_path, small_config()).close()
+    asking = [
+        subprocess.Popen(
+            [sys.executable, "-c", ASK, str(tmp_path), name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for name in ("one", "two")
+    ]
+    for one in asking:
+        assert one.stdout is not None
+        assert one.stdout.readline() == "ready\n"
+    for one in asking:
+        assert one.stdin is not None
+        one.stdin.write("go\n")
+        one.stdin.flush()
+    got = [one.communicate()[0].split() for one in asking]
+    assert [one.returncode for one in asking] == [0, 0]
+    assert [len(ids) for ids in got] == [20, 20]
+    assert len({*got[0], *got[1]}) == 40
+    with Study.open(tmp_path) as study:
+        assert Counter(lease.holder for lease in study.view().leases) == {"one": 20, "two": 20}

@@ -30,6 +30,7 @@ from mixdesk.api.recipes import (
 from mixdesk.api.studies import (
     ask_study,
     export_study,
+    extend_study,
     import_study,
     new_study,
     open_study,
@@ -47,6 +48,7 @@ __all__ = [
     "confirm_recipe",
     "demo",
     "export_study",
+    "extend_study",
     "fit_law",
     "gather_evidence",
     "import_study",

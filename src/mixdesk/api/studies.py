@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,13 +14,16 @@ from mixdesk.api.laws import part_facts, plug_of
 from mixdesk.core import checks, registry
 from mixdesk.core.corpus import Corpus
 from mixdesk.core.errors import InputError
-from mixdesk.core.files import read_toml, to_data
+from mixdesk.core.files import read_json, read_toml, to_data
+from mixdesk.core.mixture import Mixture
 from mixdesk.core.objective import Objective
-from mixdesk.core.plan import Plug, TrialSpec
+from mixdesk.core.plan import Plug, Proposal, TrialSpec
 from mixdesk.core.protocols import Progress, Strategy, Trainer
+from mixdesk.core.recipe import Recipe
 from mixdesk.core.space import Space
+from mixdesk.core.trial import StudyView
 from mixdesk.search.feasible import settle
-from mixdesk.study import importer, local
+from mixdesk.study import extend, importer, local
 from mixdesk.study.columns import Columns
 from mixdesk.study.config import StudyConfig
 from mixdesk.study.study import Study
@@ -116,28 +120,37 @@ def run_study(
         trainer.close()
 
 
-def ask_study(study: Study, n: int, out: Path | str | None = None) -> tuple[TrialSpec, ...]:
+def ask_study(
+    study: Study, n: int, out: Path | str | None = None, *, lease: float | None = None, holder: str = ""
+) -> tuple[TrialSpec, ...]:
     """The next n questions, recorded as asked; with `out`, also as CSV or JSONL for an outside trainer.
 
-    New questions come first. Where fewer than n are new, what was asked before and still waits fills the rest, oldest
-    first. Where nothing is left at all, `out` is not written.
+    New questions come first. Where fewer than n are new, what was asked before, still waits and nobody holds fills the
+    rest, oldest first. A strategy that learns from each round asks nothing new before all its trials are answered.
+    Where nothing is left at all, `out` is not written.
+
+    Args:
+        study: to ask.
+        n: how many.
+        out: file to write, .csv or .jsonl.
+        lease: hours for which these trials are handed to nobody else; None: anybody may be handed them again.
+        holder: who works on them, for `study show`.
 
     Raises:
-        InputError: n < 1, or `out` has another suffix or cannot be written; nothing is asked then.
+        InputError: n < 1, a lease ≤ 0, or `out` has another suffix or cannot be written; nothing is asked then.
         Infeasible: no mixture satisfies the constraints.
     """
-    waiting = study.pending()
-    proposals = make_strategy(study.config).ask(study.view(), checks.count("n", n, 1))[:n]
-    if not (proposals or waiting):
-        return ()
-    if out is not None:
-        # What waits already goes first, so that a file that cannot be written is noticed before anything is asked.
-        study.ask_to_file(waiting[:n], Path(out))
-    new = study.ask(proposals)
-    specs = (*new, *(spec for spec in waiting if spec not in new))[:n]
-    if out is not None:
-        study.ask_to_file(specs, Path(out))
-    return specs
+    n = checks.count("n", n, 1)
+    strategy = make_strategy(study.config)
+    seconds = None if lease is None else 3600.0 * checks.finite("lease", lease, 0.0, open_low=True)
+
+    def propose(view: StudyView) -> list[Proposal]:
+        is_out = any(trial.state in ("waiting", "running") for trial in view.trials)
+        return [] if is_out and not strategy.eager else view.affordable(strategy.ask(view, n)[:n])
+
+    path = None if out is None else Path(out)
+    questions = study.hand_out(n, propose, path=path, seconds=seconds, holder=holder)
+    return tuple(spec for spec, *_ in questions)
 
 
 def tell_study(study: Study, answers: Path | str) -> tuple[str, ...]:
@@ -208,6 +221,56 @@ def import_study(  # noqa: PLR0913  (mirrors the command line)
         higher=_patterns(higher),
         unit=unit,
     )
+
+
+def extend_study(
+    study: Study,
+    out: Path | str,
+    corpus: Path | str,
+    *,
+    mapped: Mapping[str, Mapping[str, float | None]] | None = None,
+    reopen: Sequence[str] = (),
+) -> Study:
+    """A new study over a changed corpus that keeps what is untouched and asks only what is new; the old one stays.
+
+    Untouched domains (same fingerprint) are held to the ratios of the old study's recipe; where there is none, of the
+    best mixture seen, else of the natural one. The notes of the new study say what was kept, renamed, split, merged,
+    changed, removed and added, and how many trials were carried.
+
+    Args:
+        study: to go on from.
+        out: folder of the new study.
+        corpus: folder of the changed corpus.
+        mapped: old domain → {new domain: share, None for its share of tokens}, where fingerprints cannot tell.
+        reopen: untouched domains to ask again all the same, names or patterns; `"*"` all.
+
+    Raises:
+        InputError: no corpus on either side, nothing changed, an unknown name, or an objective without metrics.
+        Infeasible: the held ratios leave no mixture within the constraints; open some again.
+        RecordError: there is a study in that folder.
+    """
+    out, view = Path(out), study.view()
+    counts = open_corpus(corpus)
+    place = os.path.relpath(Path(corpus).resolve(), out.resolve())
+    config = dataclasses.replace(study.config, name=out.resolve().name, corpus=place)
+    made = extend.extend(view, config, counts, said=mapped, held=_to_hold(study), reopen=_patterns(reopen))
+    _check_vocabulary(made.config, counts)
+    settle(Space.build(made.config.constraints, counts.names, counts, made.config.rungs[-1].scale))
+    return Study.create(out, made.config, counts, notes=made.notes, events=made.events)
+
+
+def _to_hold(study: Study) -> tuple[Mixture, str]:
+    """The mixture whose ratios an extension keeps, and its name: of the recipe, else the best seen, else natural."""
+    view, path = study.view(), study.folder / "recipe.json"
+    if path.exists():
+        recipe = read_json(path, Recipe)
+        rivals = {rival.name: rival.mixture for rival in recipe.rivals}
+        chosen = recipe.verdict.recommended
+        return rivals.get(chosen, recipe.mixture), f"its recipe ({chosen})" if chosen in rivals else "its recipe"
+    best = view.best_seen(settle(Space.build(view.constraints, view.domains, view.corpus, view.rungs[-1].scale)))
+    if best is not None:
+        return best.spec.mixture, "the best mixture seen"
+    return (view.natural, "natural") if view.natural is not None else (Mixture.uniform(view.domains), "uniform")
 
 
 def _patterns(given: Sequence[str] | str) -> tuple[str, ...]:

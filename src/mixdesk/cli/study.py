@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from datetime import UTC, datetime
 from math import isfinite, nan
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +13,13 @@ import typer
 
 import mixdesk
 from mixdesk.cli.tables import JSON_OPTION, QUIET_OPTION, counted, lines, read_pair, say, say_json, say_table
+from mixdesk.core.errors import InputError
 from mixdesk.core.files import to_data
 from mixdesk.core.trial import StudyView, Trial
 
 if TYPE_CHECKING:
     from mixdesk.search.worth import Worth
+    from mixdesk.study.study import Study
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="A population of trials with one objective.")
 FOLDER = typer.Argument(..., help="Folder of the study.")
@@ -53,28 +57,43 @@ def run(
     if spent and not done.n_done + done.n_diverged + done.n_failed:
         say(spent)
         return
-    print_study(study.view(), None, as_json=False)
+    print_study(study)
 
 
 @app.command()
 def ask(
     folder: Path = FOLDER,
     n: int = typer.Option(1, "-n", help="How many trials."),
-    out: Path = typer.Option(..., "--out", "-o", help="File to write: .csv or .jsonl."),
+    out: Path | None = typer.Option(None, "--out", "-o", help="File to write: .csv or .jsonl. Default: print alone."),
+    lease: float | None = typer.Option(None, help="Hours for which nobody else is handed these trials."),
+    holder: str = typer.Option("", help="Who trains them, for `study show`."),
+    as_json: bool = JSON_OPTION,
 ) -> None:
-    """The next trials for an outside trainer, as a file with their ids and weights.
+    """The next trials for an outside trainer, with their ids, weights and why each is asked.
 
-    Example: mixdesk study ask my-study -n 8 -o asked.csv
+    Example: mixdesk study ask my-study -n 8 -o asked.csv --lease 12 --holder cluster-1
     """
     study = mixdesk.open_study(folder)
     waiting = study.pending()
-    specs = mixdesk.ask_study(study, n, out)
+    specs = mixdesk.ask_study(study, n, out, lease=lease, holder=holder)
+    asked = [study.trial(spec.id) for spec in specs]
+    if as_json:
+        heads = [{"trial": t.id, "rung": t.rung, "why": t.why, "mixture": t.spec.mixture.as_dict()} for t in asked]
+        say_json([{**head, "spec": to_data(spec)} for head, spec in zip(heads, specs, strict=True)])
+        return
     if not specs:
-        say(f"No trial waits for an answer, and none is left to ask; {out} is not written. {_spent(study.view())}")
+        unwritten = "" if out is None else f"; {out} is not written"
+        if waiting:
+            say(f"All of {counted(len(waiting), 'trial')} that wait for an answer are held by others{unwritten}.")
+        else:
+            say(f"No trial waits for an answer, and none is left to ask{unwritten}. {_spent(study.view())}".strip())
         return
     n_again = sum(spec in waiting for spec in specs)
     again = f" ({n_again} asked before, without an answer yet)" if n_again else ""
-    say(f"{counted(len(specs), 'trial')} in {out}{again}. Train, then: mixdesk study tell {folder} answers.csv")
+    place = "" if out is None else f" in {out}"
+    say(f"{counted(len(specs), 'trial')}{place}{again}. Train, then: mixdesk study tell {folder} answers.csv")
+    rows = [(t, _short(t.spec.mixture.as_dict())) for t in asked]
+    say_table([{"trial": t.id, "rung": t.rung, "why": t.why, "mixture": mixture} for t, mixture in rows])
 
 
 @app.command()
@@ -131,7 +150,37 @@ def import_(  # noqa: PLR0913  (its parameters are the command line)
     )
     for note in study.notes:
         say(f"note: {note}")
-    print_study(study.view(), None, as_json=False)
+    print_study(study)
+
+
+@app.command()
+def extend(
+    folder: Path = FOLDER,
+    out: Path = typer.Option(..., "--out", "-o", help="Folder of the new study."),
+    corpus: Path = typer.Option(..., help="Folder of the changed corpus."),
+    mapped: list[str] = typer.Option(
+        [], "--map", help="OLD=NEW or OLD=NEW:SHARE, commas between; may be repeated. Default: by content."
+    ),
+    reopen: list[str] = typer.Option(
+        [], help="Untouched domains to ask again: names or 'web/*', commas between; may be repeated."
+    ),
+    full: bool = typer.Option(False, "--full", help="Ask all domains again; the old trials stay as evidence."),
+) -> None:
+    """Carry a study to a changed corpus: what is untouched keeps its ratios and evidence, only what is new is asked.
+
+    A domain is its content. Names tell a split (web to web/a, web/b) or a merge, and --map what they do not.
+
+    Example: mixdesk study extend my-study -o my-study-2 --corpus corpus-2 --map crawl=web/high,crawl=web/low
+    """
+    said: dict[str, dict[str, float | None]] = {}
+    for text in _split(mapped):
+        old, new, share = _read_move(text)
+        said.setdefault(old, {})[new] = share
+    opened = ["*"] if full else _split(reopen)
+    study = mixdesk.extend_study(mixdesk.open_study(folder), out, corpus, mapped=said, reopen=opened)
+    for note in study.notes:
+        say(note)
+    say(f"The new study is in {out}; its budget is in {out / 'study.toml'}.")
 
 
 @app.command()
@@ -160,13 +209,13 @@ def show(
     Example: mixdesk study show my-study --next 32
     """
     study = mixdesk.open_study(folder)
-    print_study(
-        study.view(), None if more is None else mixdesk.worth_more(study, trials=more, matters=matters), as_json
-    )
+    worth = None if more is None else mixdesk.worth_more(study, trials=more, matters=matters)
+    print_study(study, worth, as_json)
 
 
-def print_study(view: StudyView, worth: Worth | None, as_json: bool) -> None:
+def print_study(study: Study, worth: Worth | None = None, as_json: bool = False) -> None:
     """Trials by state, noise, best trials, and what more of them are worth where that was asked."""
+    view = study.view()
     noise = view.noise()
     if as_json:
         say_json(
@@ -174,7 +223,9 @@ def print_study(view: StudyView, worth: Worth | None, as_json: bool) -> None:
                 "name": view.name,
                 "objective": to_data(view.objective),
                 "record": view.record_sha256,
+                "notes": list(study.notes),
                 "noise": [{**to_data(row), "ratio": row.ratio} for row in noise],
+                "leases": _leases(view),
                 "trials": [{"id": trial.id, **to_data(trial)} for trial in view.trials],
                 **({} if worth is None else {"next": _worth_data(worth)}),
             }
@@ -183,6 +234,8 @@ def print_study(view: StudyView, worth: Worth | None, as_json: bool) -> None:
     states = Counter((trial.rung, trial.state) for trial in view.trials)
     domains, trials = counted(len(view.domains), "domain"), counted(len(view.trials), "trial")
     say(f"{view.name}: {domains}, objective {view.objective.title}, {trials}")
+    if view.stale:
+        say(f"{counted(len(view.stale), 'trial')} stale: run on another state of the corpus.")
     say_table([{"rung": rung, "state": state, "trials": n} for (rung, state), n in sorted(states.items())])
     if noise:
         say_table(
@@ -199,6 +252,8 @@ def print_study(view: StudyView, worth: Worth | None, as_json: bool) -> None:
             title="\nSpread over mixtures and noise of a repeat, from the crossed block "
             f"({noise[0].n_mixtures} mixtures × {noise[0].n_replicates} replicates):",
         )
+    if view.leases:
+        say_table(_leases(view), title="\nLeases:")
     if any(trial.final for trial in view.at()):
         obs = view.observations()
         value = dict(zip(obs.trials, view.objective.value(obs.Y_nm, obs.metrics).tolist(), strict=True))
@@ -233,9 +288,41 @@ def report(
     say(str(mixdesk.write_desk(mixdesk.open_study(folder), out)))
 
 
+def _leases(view: StudyView) -> list[dict[str, str]]:
+    """Rows of the trials that somebody holds or held, until when, and whether that is over."""
+    now = time.time()
+    return [
+        {
+            "trial": lease.trial,
+            "holder": lease.holder or "unnamed",
+            "until": datetime.fromtimestamp(lease.until, UTC).isoformat(sep=" ", timespec="minutes"),
+            "lease": "running" if lease.until > now else "expired",
+        }
+        for lease in view.leases
+    ]
+
+
 def _split(given: list[str]) -> list[str]:
     """Names or patterns with commas between as a list."""
     return [part.strip() for text in given for part in text.split(",") if part.strip()]
+
+
+def _read_move(text: str) -> tuple[str, str, float | None]:
+    """Old domain, new domain and share (None: by tokens) of OLD=NEW or OLD=NEW:SHARE.
+
+    Raises:
+        InputError: no `=`.
+    """
+    old, equals, new = text.partition("=")
+    if not (old and equals and new):
+        raise InputError(
+            f"`{text}` maps nothing", value=text, bound="OLD=NEW or OLD=NEW:SHARE", remedy="name both domains"
+        )
+    name, _, share = new.rpartition(":")
+    try:
+        return old, name or new, float(share) if name else None
+    except ValueError:
+        return old, new, None
 
 
 def _called(trial: Trial) -> str:

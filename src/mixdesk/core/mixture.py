@@ -149,6 +149,11 @@ def bin_of(domain: str) -> tuple[str, int]:
     return (domain, 0) if found is None else (found[1], int(found[2]))
 
 
+def is_below(domain: str, whole: str) -> bool:
+    """Whether a domain's slash path goes on from another's (`web/high` from `web`)."""
+    return domain.startswith(f"{whole}/")
+
+
 @core_type
 class Stage:
     """Part of a run: `mixture`, and `until` which fraction of the run's tokens it holds, in (0, 1]."""

@@ -156,9 +156,10 @@ class StudyView:
         asked = self.trials if every_scale else self.at(rung)
         done = [trial for trial in asked if trial.final]
         if not done:
+            n_lost = sum(trial.state in ("failed", "diverged") for trial in asked)
             raise NotEnoughEvidence(
                 "no trial has an answer yet",
-                value=f"0 of {len(asked)} done",
+                value=f"0 of {len(asked)} done" + (f", {n_lost} failed or diverged" if n_lost else ""),
                 bound="at least one",
                 remedy="run the study, or tell results",
             )

@@ -170,7 +170,7 @@ def weakness(ground: Ground, metric: str = OBJECTIVE.name) -> Weakness | None:
     if n < d + 2:
         return Weakness(
             wrong=f"a law over {d} domains needs at least {d + 2} mixtures",
-            found=f"{n} were run",
+            found=f"{n} with an answer",
             expected=f"{d + 2} or more",
             remedy=f"Run {d + 2 - n} more mixtures at least; {FEW_PER_DOMAIN * (d + 1) - n} more would be sound.",
         )

@@ -43,6 +43,8 @@ N_POOL = 2048
 # A corner gives one domain this weight and the base mixture the rest; a design of at least CORNERS · d mixtures has one
 # corner per domain. Draws alone leave it to luck whether a domain is ever seen large, and a law is worth little there.
 LEAD, CORNERS = 0.75, 3
+# Where rows tie domains to each other their corners fall together: one of them is enough.
+APART = 0.1
 # Exponent of the coordinates in which mixtures are spread: small weights count, as losses bend most near zero.
 ROOT = 0.3
 # Points of a lattice that are looked through at most.
@@ -147,8 +149,8 @@ class Design:
         rows: list[Floats] = []
         out: list[Proposal] = []
 
-        def add(why: str, row: Floats, mixture: Mixture | None = None) -> None:
-            if len(out) < n and all(np.abs(row - other).max() > SAME for other in rows):
+        def add(why: str, row: Floats, mixture: Mixture | None = None, least: float = SAME) -> None:
+            if len(out) < n and all(np.abs(row - other).max() > least for other in rows):
                 rows.append(row)
                 out.append(Proposal(mixture=mixture or space.mixture(row), rung=rung, why=why))
 
@@ -164,7 +166,7 @@ class Design:
             base = base_mixture(None if view.natural is None else natural_weights(view), d)
             if self.anchors and n >= CORNERS * d:
                 for name, corner in zip(view.domains, LEAD * np.eye(d) + (1.0 - LEAD) * base, strict=True):
-                    add(f"`{name}` in the lead", space.project(corner)[0])
+                    add(f"`{name}` in the lead", space.project(corner)[0], least=SAME if space.is_box else APART)
             for why, row in self._draw(space, base, np.array(rows).reshape(-1, d), n + 2, view.seed):
                 add(why, row)
         elif not rows:

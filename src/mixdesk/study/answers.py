@@ -1,9 +1,10 @@
 """Questions for trainers elsewhere, and their answers, as files that a person can read.
 
-Questions, CSV: `trial`, `rung`, `replicate`, `n_tokens`, then one column per domain with its weight (fraction of
-training tokens; the token average where the mixture changes during the run). JSONL, one object per line:
+Questions, CSV: `trial`, `rung`, `replicate`, `n_tokens`, `why` it is asked, then one column per domain with its weight
+(fraction of training tokens; the token average where the mixture changes during the run). JSONL, one object per line:
 
-    {"trial": id, "rung": label, "replicate": int, "n_tokens": int or null, "mixture": {domain: weight}, "spec": {...}}
+    {"trial": id, "rung": label, "replicate": int, "n_tokens": int or null, "why": words, "mixture": {domain: weight},
+     "spec": {...}}
 
 Answers, CSV: `trial`, one column per metric (an empty cell: not measured), and where wanted `state` (done, diverged or
 failed; empty: done). The columns of the questions may stay. JSONL: {"trial": id, "metrics": {name: number or null},
@@ -25,29 +26,31 @@ from mixdesk.core.plan import TrialSpec
 from mixdesk.core.trial import Point, Result, StudyView
 from mixdesk.study.sheets import BINARY, number, read_sheet, write_sheet
 
-QUESTION = ("trial", "rung", "replicate", "n_tokens")
+QUESTION = ("trial", "rung", "replicate", "n_tokens", "why")
 STATES = ("done", "diverged", "failed")
 READABLE = (".csv", ".jsonl", ".tsv", *BINARY)
 
 
+# A spec, the label of its rung, and why it is asked.
+Question = tuple[TrialSpec, str, str]
 # Where a row stands, its trial, its cells and its state.
 Row = tuple[str, str, Mapping[str, Any], str]
 
 
-def write_questions(path: Path, asked: Sequence[tuple[TrialSpec, str]], domains: Sequence[str]) -> None:
-    """Write specs, each with the label of its rung.
+def write_questions(path: Path, asked: Sequence[Question], domains: Sequence[str]) -> None:
+    """Write questions as CSV or JSONL.
 
     Raises:
         InputError: another suffix, a domain named like a column, or a file that cannot be written.
     """
-    heads = [(spec.id, rung, spec.replicate, spec.plan.scale.n_tokens) for spec, rung in asked]
+    heads = [(spec.id, rung, spec.replicate, spec.plan.scale.n_tokens, why) for spec, rung, why in asked]
     if _suffix(path, (".csv", ".jsonl")) == ".csv":
-        rows = [(*head, *spec.mixture.over(domains)) for head, (spec, _) in zip(heads, asked, strict=True)]
+        rows = [(*head, *spec.mixture.over(domains)) for head, (spec, *_) in zip(heads, asked, strict=True)]
         write_sheet(path, [*QUESTION, *domains], rows)
         return
     lines = [
         {**dict(zip(QUESTION, head, strict=True)), "mixture": spec.mixture.as_dict(), "spec": to_data(spec)}
-        for head, (spec, _) in zip(heads, asked, strict=True)
+        for head, (spec, *_) in zip(heads, asked, strict=True)
     ]
     write_text(path, "".join(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in lines))
 

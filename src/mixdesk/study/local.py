@@ -2,7 +2,7 @@
 
 Order of things: what an earlier run left unanswered is trained first, then rounds of ask and train until the budget is
 spent. A round is asked only when nothing is pending, so a study that was killed and resumed asks what an undisturbed
-one asks, whatever the number of workers.
+one asks, whatever the number of workers. A strategy that is `eager` is asked as soon as a worker is idle.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,18 +71,25 @@ def run(
     """
     crew = _Crew(study, trainer, jobs, progress)
     left = None if n_trials is None else checks.count("n_trials", n_trials)
+
+    def more(n_out: int) -> Sequence[TrialSpec]:
+        """What to train next while so many are in training: at a barrier what nobody holds, else what is new."""
+        nonlocal left
+        if n_out and not (strategy.eager and n_out < crew.n_threads):
+            return ()
+        specs: Sequence[TrialSpec] = () if n_out else study.free()[:left]
+        if not specs and (strategy.eager or not study.pending()):
+            view = study.view()
+            n, known = _room(view, left, crew.n_threads), {trial.id for trial in view.trials}
+            seen = [trial.id for trial in view.trials if trial.state in ANSWERED]
+            asked = study.ask(view.affordable(strategy.ask(view, n)[:n]), seen) if n > 0 else ()
+            specs = [spec for spec in asked if spec.id not in known]
+        left = None if left is None else left - len(specs)
+        return specs
+
     with _alone(study.folder):
-        while True:
-            specs: Sequence[TrialSpec] = study.pending()[:left]
-            if not specs:
-                view = study.view()
-                n = _room(view, left, crew.n_threads)
-                seen = [name for name, trial in study.trials().items() if trial.state in ANSWERED]
-                specs = study.ask(view.affordable(strategy.ask(view, n)[:n]), seen) if n > 0 else ()
-            if not specs:
-                return crew.summary()
-            left = None if left is None else left - len(specs)
-            crew.train(specs)
+        crew.train(more)
+    return crew.summary()
 
 
 def run_specs(
@@ -97,7 +104,8 @@ def run_specs(
     crew = _Crew(study, trainer, jobs, progress)
     with _alone(study.folder):
         waiting = {spec.id for spec in study.pending()}
-        crew.train([spec for spec in specs if spec.id in waiting])
+        batches = iter([[spec for spec in specs if spec.id in waiting]])
+        crew.train(lambda n_out: next(batches, []))
     return crew.summary()
 
 
@@ -110,35 +118,45 @@ class _Crew:
         self.ended: Counter[str] = Counter()
         self.start = time.monotonic()
 
-    def train(self, specs: Sequence[TrialSpec]) -> None:
-        """Train all; returns when each is done, diverged or failed."""
-        todo: queue.SimpleQueue[TrialSpec] = queue.SimpleQueue()
+    def train(self, more: Callable[[int], Sequence[TrialSpec]]) -> None:
+        """Train what `more` gives, which is asked at the start and after each end with the number that is out then.
+
+        Returns when nothing is out and there is no more: each is done, diverged or failed.
+        """
+        todo: queue.SimpleQueue[TrialSpec | None] = queue.SimpleQueue()
         ended: queue.SimpleQueue[str | BaseException] = queue.SimpleQueue()
-        for spec in specs:
-            todo.put(spec)
-        total = self.ended.total() + len(specs)
-        self._tell(total)
         stop = threading.Event()
-        threads = [
-            threading.Thread(target=self._work, args=(todo, ended, stop), name=f"trainer {i}", daemon=True)
-            for i in range(min(self.n_threads, len(specs)))
-        ]
+        threads: list[threading.Thread] = []
+        n_out = 0
         try:
-            for thread in threads:
-                thread.start()
-            for _ in specs:
+            while True:
+                new = more(n_out)
+                for spec in new:
+                    todo.put(spec)
+                n_out += len(new)
+                if n_out or self.ended:
+                    self._tell(self.ended.total() + n_out)
+                if not n_out:
+                    return
+                while len(threads) < min(self.n_threads, n_out):
+                    name, work = f"trainer {len(threads)}", (todo, ended, stop)
+                    threads.append(threading.Thread(target=self._work, args=work, name=name, daemon=True))
+                    threads[-1].start()
                 outcome = ended.get()
                 if isinstance(outcome, BaseException):
                     raise outcome
                 self.ended[outcome] += 1
-                self._tell(total)
+                n_out -= 1
         except BaseException:
             stop.set()
             self.trainer.close()
+            raise
+        finally:
+            for _ in threads:
+                todo.put(None)
             until = time.monotonic() + GRACE
             for thread in threads:
                 thread.join(max(until - time.monotonic(), 0.0))
-            raise
 
     def summary(self) -> RunSummary:
         """What was done so far."""
@@ -155,16 +173,14 @@ class _Crew:
 
     def _work(
         self,
-        todo: queue.SimpleQueue[TrialSpec],
+        todo: queue.SimpleQueue[TrialSpec | None],
         ended: queue.SimpleQueue[str | BaseException],
         stop: threading.Event,
     ) -> None:
-        """Train specs until none is left; what goes wrong is handed to the main thread."""
+        """Train specs until there are no more; what goes wrong is handed to the main thread."""
         try:
-            while not stop.is_set():
-                ended.put(self._train_one(todo.get_nowait(), stop))
-        except queue.Empty:
-            return
+            while (spec := todo.get()) is not None and not stop.is_set():
+                ended.put(self._train_one(spec, stop))
         except BaseException as error:
             ended.put(error)
 

@@ -23,13 +23,15 @@ from typing import Any
 
 from mixdesk.core.errors import InputError, MixdeskError, RecordError
 from mixdesk.core.files import canonical, fingerprint, from_data, to_data
-from mixdesk.core.trial import Event, Trial
+from mixdesk.core.trial import Event, Result, Trial
 
 SCHEMA = 1
 # "mxdk": marks the file as ours, among all the SQLite files there are.
 APPLICATION_ID = 0x6D78646B
 # States that end a trial for good.
 ANSWERED = ("done", "diverged")
+# States of a trial that waits for its answer.
+OPEN = ("waiting", "running")
 # Seconds a writer waits for another one; a transaction takes milliseconds.
 BUSY_SECONDS = 30.0
 # File systems without shared memory between machines, where a write-ahead log is not safe.
@@ -124,14 +126,24 @@ class Record:
             raise
         return record
 
-    def append(self, events: Iterable[Event] = (), notes: Iterable[tuple[str, Any]] = ()) -> None:
+    def append(
+        self, events: Iterable[Event] = (), notes: Iterable[tuple[str, Any]] = (), *, after: int | None = None
+    ) -> bool:
         """Add events and notes (kind, JSON data), all in one transaction.
+
+        Args:
+            events: what happened.
+            notes: what the record says of itself.
+            after: add only if there are so many events by now; else nothing is added and False comes back.
 
         Raises:
             RecordError: the file is locked by another writer for long, full, or damaged.
         """
         with _translated(self.path), self._transaction():
+            if after is not None and self._query("SELECT MAX(seq) FROM events") != [(after or None,)]:
+                return False
             self._insert(notes=notes, events=events)
+            return True
 
     def events(self, after: int = 0) -> tuple[Event, ...]:
         """All events in the order they happened, the first `after` left out.
@@ -243,7 +255,8 @@ def replay(events: Iterable[Event]) -> tuple[Trial, ...]:
     """The trials that some events add up to, in the order asked.
 
     `asked` makes a trial wait, `started` starts it (again) without points, `point` adds one, `done` answers, `failed`
-    ends it without answer. The first answer stands: what comes after done or diverged is ignored.
+    ends it without answer. The first answer stands: what comes after done or diverged is ignored, but for metrics that
+    a later `done` brings and the last point does not have yet.
 
     Raises:
         RecordError: an event of a trial that was never asked.
@@ -266,7 +279,21 @@ def add_up(events: Iterable[Event], before: Mapping[str, Trial]) -> dict[str, Tr
             )
         elif state[event.trial].state not in ANSWERED:
             state[event.trial] = _after(state[event.trial], event)
+        elif event.result is not None:
+            state[event.trial] = completed(state[event.trial], event.result)
     return state
+
+
+def completed(trial: Trial, result: Result) -> Trial:
+    """A done trial whose last point also has the metrics that it lacks and a later result's last point has."""
+    if trial.state != "done" or result.state != "done" or not result.points:
+        return trial
+    have = dict(trial.points[-1].metrics) if trial.points else {}
+    more = {name: value for name, value in result.points[-1].metrics if name not in have}
+    if not more:
+        return trial
+    last = trial.points[-1] if trial.points else result.points[-1]
+    return replace(trial, points=(*trial.points[:-1], replace(last, metrics=tuple((have | more).items()))))
 
 
 def _after(trial: Trial, event: Event) -> Trial:

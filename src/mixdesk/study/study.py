@@ -7,7 +7,7 @@ import re
 import threading
 import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -23,8 +23,9 @@ from mixdesk.core.plan import Proposal, TrialSpec, complete
 from mixdesk.core.scale import Budget
 from mixdesk.core.trial import Event, Lease, Result, StudyView, Trial
 from mixdesk.study import answers
+from mixdesk.study.answers import Question
 from mixdesk.study.config import StudyConfig
-from mixdesk.study.record import ANSWERED, Record, add_up, is_made, trials_sha256
+from mixdesk.study.record import ANSWERED, OPEN, Record, add_up, completed, is_made, trials_sha256
 
 # Keys that TOML takes without quotes.
 BARE_KEY = re.compile("[A-Za-z0-9_-]+")
@@ -91,6 +92,7 @@ class Study:
                     remedy="choose another folder, or go on with the study that is there",
                 )
             if study.corpus != summary:
+                study._keep_domains(summary)
                 study._record.append(notes=[("corpus", None if summary is None else to_data(summary))])
         if not (folder / "study.toml").exists():
             write_text(folder / "study.toml", to_toml(config))
@@ -104,6 +106,20 @@ class Study:
             RecordError: no record there, or one that cannot be read.
         """
         return cls(folder, Record.open(folder / "study.db"))
+
+    def _keep_domains(self, corpus: Corpus | None) -> None:
+        """Refuse another corpus that lacks a domain which trials gave weight to; the study is closed then."""
+        names = _domains(self.config, corpus)
+        used = {name for trial in self.trials().values() for name, w in trial.spec.mixture.as_dict().items() if w > 0.0}
+        lost = sorted(used - set(names))
+        if lost:
+            self.close()
+            raise RecordError(
+                f"the corpus has no domain `{lost[0]}` any more, to which trials of this study gave weight",
+                value="domains " + (", ".join(names) or "unknown"),
+                bound="every domain that was asked: " + ", ".join(sorted(used)),
+                remedy=f"carry the study over: mixdesk study extend {self.folder} -o NEW --corpus DIR",
+            )
 
     @property
     def corpus(self) -> Corpus | None:
@@ -132,7 +148,7 @@ class Study:
             corpus=corpus,
             natural=_natural(self.config, corpus),
             budget=self.config.budget,
-            leases=tuple(lease for name, lease in self._leases.items() if trials[name].state not in ANSWERED),
+            leases=tuple(lease for name, lease in self._leases.items() if trials[name].state in OPEN),
             record_sha256=trials_sha256(trials.values()),
             stale=tuple(name for name, trial in trials.items() if trial.spec.corpus not in (None, current)),
         )
@@ -148,7 +164,12 @@ class Study:
 
     def pending(self) -> tuple[TrialSpec, ...]:
         """Specs that were asked and have no answer yet, in the order asked; failed trials are not among them."""
-        return tuple(trial.spec for trial in self.trials().values() if trial.state in ("waiting", "running"))
+        return tuple(trial.spec for trial in self.trials().values() if trial.state in OPEN)
+
+    def free(self) -> tuple[TrialSpec, ...]:
+        """Those of the pending that nobody holds: without a lease, or after its deadline."""
+        pending, now = self.pending(), time.time()
+        return tuple(s for s in pending if s.id not in self._leases or self._leases[s.id].until <= now)
 
     def ask(self, proposals: Iterable[Proposal], seen: Sequence[str] | None = None) -> list[TrialSpec]:
         """Complete proposals to specs and record those that are new, all at once.
@@ -164,35 +185,76 @@ class Study:
             InputError: a proposal names an unknown rung or domain.
         """
         known = self.trials()
+        asks = self._asks(proposals, seen)
+        self._record.append(event for event in asks if event.trial not in known)
+        return [event.spec for event in asks if event.spec is not None]
+
+    def _asks(self, proposals: Iterable[Proposal], seen: Sequence[str] | None = None) -> list[Event]:
+        """Events of asking for each trial that a proposal means and that has no answer, without repeats."""
+        known = self.trials()
         if seen is None:
             seen = [name for name, trial in known.items() if trial.state in ANSWERED]
         corpus = self.corpus
         domains = _domains(self.config, corpus)
         content = None if corpus is None else corpus.fingerprint
         evals = () if corpus is None else tuple(one.fingerprint for one in corpus.evals)
-        specs: dict[str, TrialSpec] = {}
-        events: list[Event] = []
+        events: dict[str, Event] = {}
         for proposal in proposals:
             proposal.mixture.over(domains)
             spec = complete(proposal, self.config.rungs, content, evals)
-            name = spec.id
-            if name in known:
-                if known[name].state in ("waiting", "running"):
-                    specs[name] = spec
-            elif name not in specs:
-                specs[name] = spec
-                events.append(asked(spec, proposal.rung, proposal.why, seen))
-        self._record.append(events)
-        return list(specs.values())
+            if spec.id not in known or known[spec.id].state in OPEN:
+                events.setdefault(spec.id, asked(spec, proposal.rung, proposal.why, seen))
+        return list(events.values())
+
+    def hand_out(
+        self,
+        n: int,
+        propose: Callable[[StudyView], Sequence[Proposal]],
+        *,
+        path: Path | None = None,
+        seconds: float | None = None,
+        holder: str = "",
+    ) -> list[Question]:
+        """The next ≤ n questions for a worker elsewhere: new ones, then the oldest that wait and nobody holds.
+
+        They are chosen, written and recorded as one: of two processes that ask at the same time each gets its own.
+
+        Args:
+            n: how many.
+            propose: what to ask of a view; called again where another process was quicker.
+            path: CSV or JSONL to write them to; not written where there is no question.
+            seconds: lease them for so long: until then nobody else is handed them. None: no lease.
+            holder: who works on them.
+
+        Raises:
+            InputError: a proposal names an unknown rung or domain, or the file cannot be written; nothing is recorded
+                then.
+        """
+        while True:
+            view = self.view()
+            known, stamp = self._trials, self._n_events
+            new = [event for event in self._asks(list(propose(view))[:n]) if event.trial not in known]
+            old = [known[spec.id] for spec in self.free()]
+            asks = [(event.spec, event.rung, event.why) for event in new if event.spec is not None]
+            questions = [*asks, *((trial.spec, trial.rung, trial.why) for trial in old)][:n]
+            if path is not None and questions:
+                answers.write_questions(path, questions, view.domains)
+            now = time.time()
+            leases = [Lease(trial=spec.id, holder=holder, until=now + (seconds or 0.0)) for spec, _, _ in questions]
+            held = [Event(trial=one.trial, kind="lease", time=now, lease=one) for one in leases if seconds is not None]
+            if self._record.append([*new, *held], after=stamp):
+                return questions
 
     def tell(self, trial_id: str, result: Result) -> bool:
         """Record an answer; False, with a warning, where the trial has one already (the first answer stands).
+
+        Metrics that the first answer lacks are added from a later one.
 
         Raises:
             InputError: the study never asked this trial, or the answer measures nothing the study wants.
         """
         trial = self.trial(trial_id)
-        if trial.state in ANSWERED:
+        if trial.state in ANSWERED and completed(trial, result) is trial:
             warnings.warn(f"trial {trial_id} has an answer already; the new one is ignored", stacklevel=2)
             return False
         wanted = [metric.name for metric in _metrics(self.config, self.corpus)]
@@ -234,12 +296,13 @@ class Study:
         self._record.append([event])
 
     def ask_to_file(self, specs: Sequence[TrialSpec], path: Path) -> None:
-        """Write questions as CSV or JSONL for an outside trainer; see `answers.py`.
+        """Write questions that were asked as CSV or JSONL for an outside trainer; see `answers.py`.
 
         Raises:
             InputError: another suffix, a trial that was not asked, or a file that cannot be written.
         """
-        questions = [(spec, self.trial(spec.id).rung) for spec in specs]
+        trials = [self.trial(spec.id) for spec in specs]
+        questions = [(trial.spec, trial.rung, trial.why) for trial in trials]
         answers.write_questions(path, questions, _domains(self.config, self.corpus))
 
     def tell_from_file(self, path: Path) -> list[str]:
@@ -253,13 +316,17 @@ class Study:
         """
         view = self.view()
         results, notes = answers.read_answers(path, view)
-        late = [trial for trial in results if self.trial(trial).state in ANSWERED]
-        fresh = [trial for trial in results if trial not in late]
+        known = {trial.id: trial for trial in view.trials}
+        late = [name for name in results if known[name].state in ANSWERED]
+        more = [name for name in late if completed(known[name], results[name]) is not known[name]]
+        fresh = [name for name in results if name not in late]
         now = time.time()
-        self._record.append(Event(trial=one, kind="done", time=now, result=results[one]) for one in fresh)
-        if late:
-            trials = "1 trial" if len(late) == 1 else f"{len(late)} trials"
-            notes.append(f"{trials} had an answer already, which stands: {', '.join(late[:5])}")
+        self._record.append(Event(trial=one, kind="done", time=now, result=results[one]) for one in (*fresh, *more))
+        if more:
+            notes.append(f"{_trials(more)} got metrics that were missing: {', '.join(more[:5])}")
+        stands = [name for name in late if _repeats(known[name], results[name])]
+        if stands:
+            notes.append(f"{_trials(stands)} had an answer already, which stands: {', '.join(stands[:5])}")
         return [f"{len(fresh)} answer{'' if len(fresh) == 1 else 's'} recorded.", *notes]
 
     def close(self) -> None:
@@ -278,6 +345,17 @@ class Study:
 def asked(spec: TrialSpec, rung: str, why: str = "", seen: Sequence[str] = ()) -> Event:
     """The event of asking a spec now."""
     return Event(trial=spec.id, kind="asked", time=time.time(), spec=spec, rung=rung, why=why, seen=tuple(seen))
+
+
+def _trials(names: Sequence[str]) -> str:
+    return "1 trial" if len(names) == 1 else f"{len(names)} trials"
+
+
+def _repeats(trial: Trial, result: Result) -> bool:
+    """Whether a later answer says something again, in the same or other words: it is not only what was missing."""
+    if trial.state != "done" or result.state != "done":
+        return True
+    return bool(trial.final.keys() & {name for point in result.points for name, _ in point.metrics})
 
 
 def to_toml(config: StudyConfig) -> str:
