@@ -111,6 +111,21 @@ def test_replicates_of_a_mixture_share_a_group():
     assert [noise.metric for noise in obs.noise()] == ["loss"]
 
 
+def test_merges_are_no_observations_and_children_are_no_repeats():
+    start = trial({"a": 1.0}, {"loss": 2.0})
+    child = trial({"a": 1.0}, {"loss": 1.5}, parents=((start.id, 1.0),))
+    merged = trial({"b": 1.0}, {"loss": 0.5}, method="merge", parents=((start.id, 0.5), (child.id, 0.5)))
+    found = view(start, child, merged)
+    obs = found.observations()
+    assert obs.trials == (start.id, child.id)
+    assert obs.group_n.tolist() == [0, 1]
+    assert found.n_mixtures(found.rungs[0]) == 1
+    assert found.best_seen() == child
+    assert found.observations(every_scale=True).trials == (start.id, start.id, child.id, child.id)
+    with pytest.raises(NotEnoughEvidence):
+        view(merged).observations()
+
+
 def test_stages_are_padded_and_their_average_kept():
     staged = Schedule(stages=(Stage(mixture=Mixture.of({"a": 1.0}), until=0.75), Stage(mixture=Mixture.of({"b": 1.0}))))
     long = Trial(

@@ -138,14 +138,14 @@ class StudyView:
     stale: tuple[str, ...] = field(default=())
 
     def at(self, rung: str | None = None) -> tuple[Trial, ...]:
-        """Trials of one rung; None: the first rung (the proxies)."""
+        """Trainings of one rung; None: the first rung (the proxies). Merges only estimate them: see `trials`."""
         label = self.rungs[0].label if rung is None else rung
-        return tuple(trial for trial in self.trials if trial.rung == label)
+        return tuple(trial for trial in self.trials if trial.rung == label and trial.spec.method == "train")
 
     def observations(
         self, rung: str | None = None, metrics: Sequence[Metric] | None = None, *, every_scale: bool = False
     ) -> Observations:
-        """Finished trials of one rung as arrays, joined by name; the last point of each.
+        """Finished trainings of one rung as arrays, joined by name; the last point of each. Merges are left out.
 
         With `every_scale` all points of the finished trials of all rungs, trial after trial: ids repeat, groups are
         shared by the rungs, and the covariates `n_params` and `n_tokens` (the point's own) are NaN where unknown.
@@ -153,7 +153,8 @@ class StudyView:
         Raises:
             NotEnoughEvidence: no trial of that rung is done.
         """
-        asked = self.trials if every_scale else self.at(rung)
+        trained = tuple(trial for trial in self.trials if trial.spec.method == "train")
+        asked = trained if every_scale else self.at(rung)
         done = [trial for trial in asked if trial.final]
         if not done:
             raise NotEnoughEvidence(
@@ -175,7 +176,9 @@ class StudyView:
                 until_ns[i, s] = stage.until
         values = [dict(point.metrics) for _, point in rows]
         key_of: dict[object, int] = {}
-        groups = [key_of.setdefault(trial.spec.plan.schedule, len(key_of)) for trial, _ in rows]
+        # A mixture that goes on from another trial's weights is no repeat of the same mixture from the start.
+        keys = [(trial.spec.plan.schedule, trial.spec.parents) for trial, _ in rows]
+        groups = [key_of.setdefault(key, len(key_of)) for key in keys]
         tokens = [domain.n_tokens for domain in self.corpus.domains] if self.corpus is not None else [None]
         return Observations(
             trials=tuple(trial.id for trial, _ in rows),
@@ -238,7 +241,7 @@ class StudyView:
         return max(self.rungs, key=self.n_mixtures)
 
     def n_mixtures(self, rung: Rung) -> int:
-        """How many mixtures have an answer at a rung."""
+        """How many mixtures have an answer by training at a rung."""
         return len({trial.spec.plan.schedule for trial in self.at(rung.label) if trial.final})
 
     def inputs(self, W_qd: Floats, rung: Rung | None = None) -> Inputs:
