@@ -20,6 +20,8 @@ from mixdesk.core.space import Constraints, Space
 
 STATES = ("waiting", "running", "done", "diverged", "failed")
 KINDS = ("asked", "started", "point", "done", "failed", "lease")
+# What a merge costs at most, as a part of a training at its rung: it is only evaluated.
+MERGE_SHARE = 0.15
 # Mixtures with an answer from which on a law that spans scales may speak of a rung.
 FEW_AT_SCALE = 4
 
@@ -220,15 +222,20 @@ class StudyView:
         """What is left of the budget's `flops`; a trial that has not told its own costs what its rung says."""
         if self.budget is None or self.budget.flops is None:
             return None
-        price = {rung.label: rung.flops or 0.0 for rung in self.rungs}
-        return self.budget.flops - sum(trial.flops or price.get(trial.rung, 0.0) for trial in self.proxies)
+        spent = sum(trial.flops or self._price(trial.rung, trial.spec.method) for trial in self.proxies)
+        return self.budget.flops - spent
 
     def affordable(self, proposals: Sequence[Proposal]) -> list[Proposal]:
         """The first of the proposals, as many as the budget's trials and FLOPs allow."""
-        left, price = self.flops_left, {rung.label: rung.flops or 0.0 for rung in self.rungs}
-        spent = np.cumsum([price.get(proposal.rung, 0.0) for proposal in proposals])
+        left = self.flops_left
+        spent = np.cumsum([self._price(proposal.rung, proposal.method) for proposal in proposals])
         n = len(proposals) if left is None else int((spent <= left * (1.0 + 1e-9)).sum())
         return list(proposals[: n if self.trials_left is None else min(n, self.trials_left)])
+
+    def _price(self, label: str, method: str) -> float:
+        """FLOPs of a trial at a rung, as far as the rung says them."""
+        flops = next((rung.flops or 0.0 for rung in self.rungs if rung.label == label), 0.0)
+        return MERGE_SHARE * flops if method == "merge" else flops
 
     @property
     def standing(self) -> Rung:

@@ -4,4 +4,6 @@ PARTS = {
     "design": "design:Design",
     "regmix": "simulate:RegMix",
     "exact": "exact:Exact",
+    "halving": "halving:Halving",
+    "merge": "merge:Merge",
 }
