@@ -136,7 +136,7 @@ def test_the_answer_comes_from_trainings_alone() -> None:
     strategy = Merge(law=Exponential())
     view = played(study(), strategy)
     found = strategy.recommend(view, None)
-    assert f"merges order {agreement(view, 'part').n} trained mixtures" in found.why
+    assert f"merges order {agreement(view).n} trained mixtures" in found.why
     free = tuple(
         replace(t, points=tuple(replace(p, metrics=[(n, -9.0) for n, _ in p.metrics]) for p in t.points))
         if t.spec.method == "merge"

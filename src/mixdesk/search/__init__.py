@@ -6,4 +6,5 @@ PARTS = {
     "exact": "exact:Exact",
     "halving": "halving:Halving",
     "merge": "merge:Merge",
+    "micro_anneal": "micro_anneal:MicroAnneal",
 }

@@ -77,7 +77,7 @@ class Halving:
         A budget that counts neither trials nor FLOPs that are known pays 3 (d + 1) at the first rung.
         """
         prices = [rung.flops or 0.0 for rung in proxy_rungs(view)]
-        n_most, most = n_asked(view), view.budget.flops if view.budget is not None and sum(prices) else None
+        n_most, most = n_asked(view), view.budget.flops if view.budget is not None and any(prices) else None
         if n_most is None and most is None:
             return self._sizes(3 * (len(view.domains) + 1), len(prices))
         found = self._sizes(1, len(prices))
