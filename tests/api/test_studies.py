@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 import mixdesk as mx
+from mixdesk.api.studies import make_strategy
 from mixdesk.core.errors import InputError
 from mixdesk.core.objective import Objective
 from mixdesk.core.observations import Metric
 from mixdesk.core.plan import Plug
-from mixdesk.core.scale import Budget, Rung, Scale
+from mixdesk.core.scale import Budget, Hyper, ModelSpec, Rung, Scale
 from mixdesk.study.config import StudyConfig
 
 CONFIG = StudyConfig(
@@ -128,3 +129,34 @@ def test_a_model_of_another_vocabulary_is_refused_by_new(tmp_path: Path, pico_co
     with pytest.raises(InputError, match="does not have the vocabulary"):
         mx.new_study(tmp_path / "s", config)
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["halving", "merge", "micro_anneal"])
+def test_cheap_fidelities_run_on_the_real_engine(strategy: str, tmp_path: Path, pico_corpus: Path) -> None:
+    """Bases, parts, merges and soups through the runner, its threads and worker processes; then a recipe."""
+    model = ModelSpec(n_layers=1, d_model=32, n_heads=2, vocab_size=512, seq_len=32)
+    sizes = {"base": 60, "short": 30, "target": 120}
+    config = StudyConfig(
+        name="cheap",
+        corpus=str(pico_corpus),
+        objective=Objective(terms=(("bpb/domain/*", 1.0),)),
+        rungs=tuple(
+            Rung(label=label, model=model, hyper=Hyper(batch_tokens=128), scale=Scale(n_tokens=128 * n))
+            for label, n in sizes.items()
+        ),
+        law=Plug(name="exponential"),
+        strategy=Plug(name=strategy),
+        trainer=Plug(name="builtin", options=(("keep", True),)),
+        budget=Budget(n_trials=22),
+    )
+    study = mx.new_study(tmp_path / "s", config)
+    summary = mx.run_study(study, jobs=2)
+    assert (summary.n_done, summary.n_failed) == (22, 0)
+    trials = study.view().trials
+    assert len(study.view().at("base")) == {"halving": 15, "merge": 1, "micro_anneal": 1}[strategy]
+    merges = [trial for trial in trials if trial.spec.method == "merge"]
+    assert len(merges) == {"halving": 0, "merge": 9, "micro_anneal": 1}[strategy]
+    assert all(trial.flops < 0.2 * config.rungs[1].flops for trial in merges)
+    words = {"halving": "rung `short`", "merge": "rank correlation", "micro_anneal": "control"}[strategy]
+    assert words in make_strategy(config).recommend(study.view(), None).why

@@ -161,3 +161,14 @@ def test_a_domain_named_like_a_column_needs_jsonl(tmp_path: Path) -> None:
     assert not (tmp_path / "asked.csv").exists()
     study.ask_to_file(study.pending(), tmp_path / "asked.jsonl")
     assert json.loads((tmp_path / "asked.jsonl").read_text())["mixture"] == {"prose": 0.5, "rung": 0.5}
+
+
+def test_trials_with_parents_need_jsonl(study: Study, tmp_path: Path) -> None:
+    parents = tuple((spec.id, 0.25) for spec in study.pending())
+    mixture = study.pending()[0].mixture
+    [merge] = study.ask([Proposal(mixture=mixture, rung="proxy", method="merge", parents=parents)])
+    with pytest.raises(InputError, match="cannot say which trials"):
+        study.ask_to_file([merge], tmp_path / "asked.csv")
+    study.ask_to_file([merge], tmp_path / "asked.jsonl")
+    line = json.loads((tmp_path / "asked.jsonl").read_text())
+    assert from_data(TrialSpec, line["spec"]) == merge
