@@ -112,7 +112,8 @@ def study_of(folder: Path, way: str, seed: int, step: int) -> mx.Study:
         constraints=Constraints(max_epochs=1.0),
         strategy=strategy,
         law=Plug(name="exponential"),
-        budget=Budget(flops=step * MODEL.flops_per_token * N_TOKENS),
+        # A design of full runs is laid out for its number of trials; the others choose their numbers by price.
+        budget=Budget(n_trials=step) if way == "full" else Budget(flops=step * MODEL.flops_per_token * N_TOKENS),
         trainer=Plug(name="builtin"),
         seed=seed,
     )
