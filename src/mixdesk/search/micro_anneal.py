@@ -176,7 +176,7 @@ def _blends(view: StudyView, space: Space, winners: list[int], used: list[Floats
         row = (1.0 - share) * general_d
         row[winners[: len(weight_k)]] += share * weight_k
         row = space.project(row)[0]
-        if len(rows) < n and all(np.abs(row - other).max() > SAME for other in taken):
+        if all(np.abs(row - other).max() > SAME for other in taken):
             taken.append(row)
             rows.append((words, row))
 
@@ -185,8 +185,10 @@ def _blends(view: StudyView, space: Space, winners: list[int], used: list[Floats
             named = ", ".join(f"`{view.domains[d]}`" for d in winners[:k])
             add(f"{share:.0%} {named}", share, np.full(k, 1.0 / k))
     for _ in range(N_TRIES * n if winners else 0):
+        if len(rows) >= n:
+            break
         add("random blend of the winners", float(rng.uniform(0.1, 0.9)), rng.dirichlet(np.ones(len(winners))))
-    return rows
+    return rows[:n]
 
 
 def _soup_of(view: StudyView, mixture: Mixture, rung: str) -> list[Proposal]:
