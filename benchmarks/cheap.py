@@ -7,8 +7,8 @@ whole. Three ways to spend a budget, counted in full runs (a demo proxy):
 
 - *full*: the design in full runs (strategy `exact`).
 - *halving*: the same in quarter-length runs, the better half again in full (`halving`).
-- *merge*: a quarter-length base, a part per domain from it, 32 mixtures by merging, the best trained as long as the
-  parts, up to the budget (`merge`).
+- *merge*: a quarter-length base, a quarter-length part per domain from it, 32 mixtures by merging, the best in full
+  runs, up to the budget (`merge`).
 
 A verdict counts when the law predicts the recipe to be better than natural, the recipe is not "too weak", and fresh
 full runs (5 pairs, replicates no proxy has) say better with an interval that excludes 0. Each way is given the budgets
@@ -63,7 +63,7 @@ def rung(label: str, part: int = 1) -> Rung:
 WAYS = {
     "full": (Plug(name="exact", options=(("kl", 0.001),)), (rung("full"),)),
     "halving": (Plug(name="halving"), (rung("quarter", 4), rung("full"))),
-    "merge": (Plug(name="merge"), (rung("base", 4), rung("part", 4))),
+    "merge": (Plug(name="merge"), (rung("quarter", 4), rung("full"))),
 }
 
 

@@ -22,7 +22,7 @@ from mixdesk.search.ladder import asking_space, ranked
 from mixdesk.search.merge import Merge, agreement, merges_of
 from mixdesk.trainers.synthetic import Synthetic
 
-TWO = (Rung(label="base"), Rung(label="part", scale=Scale(n_tokens=9)), Rung(label="target", scale=Scale(n_tokens=99)))
+TWO = (Rung(label="part"), Rung(label="full", scale=Scale(n_tokens=9)), Rung(label="target", scale=Scale(n_tokens=99)))
 ONE = TWO[1:]
 TRAINER = Synthetic(d=4, m=4, seed=2, noise=0.05)
 
@@ -52,13 +52,14 @@ def played(view: StudyView, strategy: Strategy, n: int = 5) -> StudyView:
 def test_base_then_parts_then_merges_then_trainings() -> None:
     view = played(study(), Merge(law=Exponential()))
     base, rest = view.trials[0], view.trials[1:]
-    assert (base.rung, base.spec.mixture) == ("base", view.natural)
-    assert {trial.rung for trial in rest} == {"part"}
+    assert (base.rung, base.spec.mixture) == ("part", view.natural)
     parts, merges, trained = rest[:4], rest[4:16], rest[16:]
+    assert {trial.rung for trial in (*parts, *merges)} == {"part"}
+    assert {trial.rung for trial in trained} == {"full"}
     assert len(trained) == 13
     assert [max(part.spec.mixture.weights) for part in parts] == [1.0] * 4
-    for trial in (*parts, *trained):
-        assert (trial.spec.method, trial.spec.parents) == ("train", ((base.id, 1.0),))
+    assert [trial.spec.parents for trial in parts] == [((base.id, 1.0),)] * 4
+    assert [(trial.spec.method, trial.spec.parents) for trial in trained] == [("train", ())] * 13
     made = {part.id: np.array(part.spec.mixture.over(view.domains)) for part in parts}
     for trial in merges:
         assert trial.spec.method == "merge"
@@ -73,8 +74,8 @@ def test_base_then_parts_then_merges_then_trainings() -> None:
 def test_with_one_rung_parts_start_from_nothing_and_options_name_rungs() -> None:
     first = Merge(law=Exponential()).ask(study(rungs=ONE), 99)
     assert [proposal.parents for proposal in first] == [()] * 4
-    named = Merge(law=Exponential(), rung="base", base_rung="part").ask(study(), 99)
-    assert [proposal.rung for proposal in named] == ["part"]
+    named = Merge(law=Exponential(), rung="part", part_rung="full").ask(study(), 99)
+    assert [proposal.rung for proposal in named] == ["full"]
     with pytest.raises(InputError, match="unknown rung"):
         Merge(law=Exponential(), rung="moon").ask(study(), 1)
 
@@ -122,11 +123,12 @@ def test_agreement_is_the_rank_correlation_of_what_has_both() -> None:
     view = played(study(), Merge(law=Exponential()))
     found = agreement(view)
     merged = ranked(view, [trial for trial in view.trials if trial.spec.method == "merge"])
-    trained = ranked(view, [trial for trial in view.trials if trial.spec.method == "train" and trial.rung == "part"])
+    trained = ranked(view, [trial for trial in view.trials if trial.rung == "full"])
     both = [mixture for mixture in merged if mixture in trained]
     assert found.n == len(both) >= 11
     assert found.rank == pytest.approx(spearmanr([merged[m] for m in both], [trained[m] for m in both]).statistic)
     assert found.rank > 0.7
+    assert agreement(view, "part").n == 1
     early = replace(view, trials=view.trials[:16])
     assert math.isnan(agreement(early).rank)
     assert agreement(early).n == 0
@@ -144,5 +146,5 @@ def test_the_answer_comes_from_trainings_alone() -> None:
         for t in view.trials
     )
     assert strategy.recommend(replace(view, trials=free), None).mixture == found.mixture
-    few = strategy.recommend(replace(view, trials=view.trials[:5]), None)
+    few = strategy.recommend(replace(view, trials=view.trials[:5] + view.trials[-3:]), None)
     assert few.why == "best mixture measured; merges were not judged"

@@ -2,11 +2,11 @@
 
     theta(lambda) = Σ lambda_p theta_p    stands for a run on    w = Σ lambda_p w_p,    w_p the mixture of part p
 
-1. A base on the natural mixture, where the study has a rung for it; parts then go on from one place.
+1. A base on the natural mixture, where parts have a rung of their own; they then go on from one place.
 2. A part per domain: the allowed mixture nearest to that domain alone.
 3. Merges: design mixtures, each as the average of parts that makes it (weights lambda ≥ 0 by least squares; a mixture
    between no parts is moved to the nearest that is).
-4. Trainings: natural, then the mixtures whose merges are best, then the rest of the design; they start where parts do.
+4. Trainings from the start: natural, then the mixtures whose merges are best, then the rest of the design.
 
 Ranks of merges are evidence, their values are not (mostly too high, most so far from any part). So merges choose what
 is trained, and the answer comes from trainings alone; `agreement` says how far the two orders agree.
@@ -70,9 +70,10 @@ class Merge:
 
     Args:
         law: asked for the best mixture from d + 2 trained mixtures on.
-        rung: label of the rung of parts, merges and trainings; default: the last before the target.
-        base_rung: label of the rung of the base that they start from; default: the first, where that is another rung;
-            without a base, parts start from the initial weights, and merges rank worse.
+        rung: label of the rung of trainings; default: the last before the target.
+        part_rung: label of the rung of base, parts and merges; default: the first. Where it is that of the trainings
+            there is no base: parts start from the initial weights, and merges rank worse. Parts of a rung of their own
+            are also no extremes that the law would have to follow.
     """
 
     title: ClassVar[str] = "screen by merging one model per domain, train the best"
@@ -81,15 +82,15 @@ class Merge:
 
     law: Law
     rung: str = ""
-    base_rung: str = ""
+    part_rung: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("rung", "base_rung"):
+        for name in ("rung", "part_rung"):
             if getattr(self, name):
                 put(self, **{name: checks.label(name, getattr(self, name))})
 
     def ask(self, view: StudyView, n: int) -> list[Proposal]:
-        """The next ≤ n of base, parts, merges or trainings; none while those before are out.
+        """The next ≤ n of base, parts, merges or trainings; none while those before them are out.
 
         Raises:
             InputError: an option names a rung that the study does not have.
@@ -107,38 +108,34 @@ class Merge:
         """
         _, rung = self.rungs(view)
         found = recommend_at(view, rung, self.law, law)
-        agreed = agreement(view)
+        agreed = agreement(view, rung.label)
         words = f"; merges order {agreed.n} trained mixtures with a rank correlation of {agreed.rank:.2f}"
         return replace(found, why=found.why + (words if np.isfinite(agreed.rank) else "; merges were not judged"))
 
-    def rungs(self, view: StudyView) -> tuple[Rung | None, Rung]:
-        """The rung of the base, None without one, and that of parts, merges and trainings."""
+    def rungs(self, view: StudyView) -> tuple[Rung, Rung]:
+        """The rung of base, parts and merges, and that of trainings."""
         proxies = proxy_rungs(view)
-        rung = view.rung(self.rung) if self.rung else proxies[-1]
-        if self.base_rung:
-            return view.rung(self.base_rung), rung
-        return (None if rung == proxies[0] else proxies[0]), rung
+        part_rung = view.rung(self.part_rung) if self.part_rung else proxies[0]
+        return part_rung, view.rung(self.rung) if self.rung else proxies[-1]
 
     def _rounds(self, view: StudyView) -> Iterator[list[Proposal]]:
-        base_rung, rung = self.rungs(view)
+        part_rung, rung = self.rungs(view)
         space, designed = asking_space(view), self._designed(view)
         start: Pairs = ()
         n_before = 0
-        if base_rung is not None:
+        if part_rung != rung:
             mixture = general_mixture(view, space)
-            base = Proposal(mixture=mixture, rung=base_rung.label, why="base that the parts start from")
+            base = Proposal(mixture=mixture, rung=part_rung.label, why="base that the parts start from")
             yield [base]
             trial = trial_of(view, base)
             n_before += 1
             # Without its base the study goes on from the initial weights.
             start = ((trial.id, 1.0),) if trial is not None and trial.state == "done" else ()
 
-        parts = {
-            space.mixture(row): name
-            for name, row in zip(view.domains, space.project(np.eye(len(view.domains))), strict=True)
-        }
+        corners = space.project(np.eye(len(view.domains)))
+        parts = {space.mixture(row): name for name, row in zip(view.domains, corners, strict=True)}
         asked = [
-            Proposal(mixture=mixture, rung=rung.label, parents=start, why=f"part for merging: `{name}`")
+            Proposal(mixture=mixture, rung=part_rung.label, parents=start, why=f"part for merging: `{name}`")
             for mixture, name in parts.items()
         ]
         yield asked
@@ -147,14 +144,14 @@ class Merge:
         limit = n_asked(view)
         n_merges = PER_DOMAIN * len(view.domains)
         n_merges = n_merges if limit is None else max(round(SCREENED * (limit - n_before - len(asked))), 0)
-        merges = merges_of(space, designed, done, rung.label)[:n_merges]
+        merges = merges_of(space, designed, done, part_rung.label)[:n_merges]
         yield merges
 
         values = ranked(view, [trial for merge in merges if (trial := trial_of(view, merge)) is not None])
         words = {mixture: f"{place} of {len(values)} by merging" for place, mixture in enumerate(values, 1)}
         order = [*([view.natural] if view.natural in designed else []), *values, *designed]
         yield [
-            Proposal(mixture=mixture, rung=rung.label, parents=start, why=words.get(mixture, "design, not merged"))
+            Proposal(mixture=mixture, rung=rung.label, why=words.get(mixture, "design, not merged"))
             for mixture in dict.fromkeys(order)
         ]
 
@@ -194,12 +191,10 @@ def merges_of(space: Space, mixtures: list[Mixture], parts: dict[str, Mixture], 
     return list(found.values())
 
 
-def agreement(view: StudyView) -> Agreement:
-    """Objective of merges against trainings at the rungs that have merges, over the mixtures that have both."""
-    merges = [trial for trial in view.trials if trial.spec.method == "merge"]
-    there = {trial.rung for trial in merges}
-    merged = ranked(view, merges)
-    trained = ranked(view, [t for t in view.trials if t.spec.method == "train" and t.rung in there])
+def agreement(view: StudyView, rung: str | None = None) -> Agreement:
+    """Objective of merges against trainings at a rung (None: the last before the target), over what has both."""
+    merged = ranked(view, [trial for trial in view.trials if trial.spec.method == "merge"])
+    trained = ranked(view, view.at(rung or proxy_rungs(view)[-1].label))
     both = [mixture for mixture in merged if mixture in trained]
     pairs = np.array([[merged[mixture], trained[mixture]] for mixture in both]).reshape(-1, 2)
     if len(both) < FEW_PAIRS or not np.ptp(pairs, axis=0).all():
