@@ -129,9 +129,10 @@ def verdict(study: mx.Study, trainer: Shared, jobs: int) -> tuple[bool, str]:
         recipe = mx.make_recipe(study)
     except mx.NotEnoughEvidence as error:
         return False, str(error).split(";")[0]
-    said = recipe.against(NATURAL)
-    if recipe.verdict.name == "too weak" or said is None or said.verdict != "better":
-        return False, f"predicted: {recipe.verdict.name}"
+    # A recipe that was confirmed before has trained comparisons too.
+    said = next(c for c in recipe.comparisons if (c.rival, c.metric, c.basis) == (NATURAL, "objective", "predicted"))
+    if recipe.verdict.name == "too weak" or said.verdict != "better":
+        return False, f"predicted: {'too weak' if recipe.verdict.name == 'too weak' else said.verdict}"
     specs = study.ask(fresh_proposals(recipe, study.view(), PAIRS, (NATURAL, UNIFORM)))
     local.run_specs(study, trainer, specs, jobs=jobs)
     trained = confirmed(recipe, study.view()).against(NATURAL)
