@@ -262,7 +262,8 @@ def main() -> None:
         "",
         f"{date.today():%Y-%m-%d}, commit {told.stdout.strip()}, {machine_class()}, Python "
         f"{platform.python_version()}, numpy {np.__version__}, scipy {scipy.__version__}.",
-        f"Command: `python benchmarks/league.py --out DIR --seeds {options.seeds}`; {len(found)} games, {n_failed} broke,",
+        f"Command: `python benchmarks/league.py --out DIR`; {options.seeds} seeds, {len(found)} games, of which "
+        f"{n_failed} broke.",
         "",
         "Regret in sd of the true objective at the target over a swarm. Budgets: 4 (d + 1) trials of one size; with "
         f"two sizes 4 (d + 1) proxies and 3 targets of {RATIO:g} proxies each. Laws: `gp`, over two sizes "

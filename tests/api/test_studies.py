@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 import mixdesk as mx
+from mixdesk.api.studies import make_strategy
 from mixdesk.core.errors import InputError
 from mixdesk.core.files import write_json
 from mixdesk.core.objective import Objective
 from mixdesk.core.observations import Metric
 from mixdesk.core.plan import Plug
-from mixdesk.core.scale import Budget, Rung, Scale
+from mixdesk.core.scale import Budget, Hyper, ModelSpec, Rung, Scale
 from mixdesk.study.config import StudyConfig
 
 CONFIG = StudyConfig(
@@ -230,3 +231,34 @@ def test_held_ratios_that_break_a_limit_are_refused_before_anything_is_written(t
         mx.extend_study(study, tmp_path / "new", smaller)
     assert not (tmp_path / "new").exists()
     assert mx.extend_study(study, tmp_path / "new", smaller, reopen=["b"]).view().constraints.upper == (("b", 0.5),)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["halving", "merge", "micro_anneal"])
+def test_cheap_fidelities_run_on_the_real_engine(strategy: str, tmp_path: Path, pico_corpus: Path) -> None:
+    """Bases, parts, merges and soups through the runner, its threads and worker processes; then a recipe."""
+    model = ModelSpec(n_layers=1, d_model=32, n_heads=2, vocab_size=512, seq_len=32)
+    sizes = {"base": 60, "short": 30, "target": 120}
+    config = StudyConfig(
+        name="cheap",
+        corpus=str(pico_corpus),
+        objective=Objective(terms=(("bpb/domain/*", 1.0),)),
+        rungs=tuple(
+            Rung(label=label, model=model, hyper=Hyper(batch_tokens=128), scale=Scale(n_tokens=128 * n))
+            for label, n in sizes.items()
+        ),
+        law=Plug(name="exponential"),
+        strategy=Plug(name=strategy),
+        trainer=Plug(name="builtin", options=(("keep", True),)),
+        budget=Budget(n_trials=22),
+    )
+    study = mx.new_study(tmp_path / "s", config)
+    summary = mx.run_study(study, jobs=2)
+    assert (summary.n_done, summary.n_failed) == (22, 0)
+    trials = study.view().trials
+    assert len(study.view().at("base")) == {"halving": 15, "merge": 4, "micro_anneal": 1}[strategy]
+    merges = [trial for trial in trials if trial.spec.method == "merge"]
+    assert len(merges) == {"halving": 0, "merge": 9, "micro_anneal": 1}[strategy]
+    assert all(trial.flops < 0.2 * study.view().rung(trial.rung).flops for trial in merges)
+    words = {"halving": "rung `short`", "merge": "rank correlation", "micro_anneal": "control"}[strategy]
+    assert words in make_strategy(config).recommend(study.view(), None).why

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -11,8 +12,8 @@ from mixdesk.core.errors import InputError, NotEnoughEvidence
 from mixdesk.core.mixture import Mixture, Schedule, Stage
 from mixdesk.core.objective import Objective
 from mixdesk.core.observations import Metric
-from mixdesk.core.plan import External, RunPlan, TrialSpec
-from mixdesk.core.scale import Rung, Scale
+from mixdesk.core.plan import External, Proposal, RunPlan, TrialSpec
+from mixdesk.core.scale import Budget, Rung, Scale
 from mixdesk.core.space import Constraints, Space
 from mixdesk.core.trial import Event, Point, Result, StudyView, Trial
 
@@ -109,6 +110,31 @@ def test_replicates_of_a_mixture_share_a_group():
     assert found.group_n.tolist() == [0, 0, 1, 1]
     assert found.replicate_n.tolist() == [0, 1, 0, 1]
     assert [noise.metric for noise in obs.noise()] == ["loss"]
+
+
+def test_merges_are_no_observations_and_children_are_no_repeats():
+    start = trial({"a": 1.0}, {"loss": 2.0})
+    child = trial({"a": 1.0}, {"loss": 1.5}, parents=((start.id, 1.0),))
+    merged = trial({"b": 1.0}, {"loss": 0.5}, method="merge", parents=((start.id, 0.5), (child.id, 0.5)))
+    found = view(start, child, merged)
+    obs = found.observations()
+    assert obs.trials == (start.id, child.id)
+    assert obs.group_n.tolist() == [0, 1]
+    assert found.n_mixtures(found.rungs[0]) == 1
+    assert found.best_seen() == child
+    assert found.observations(every_scale=True).trials == (start.id, start.id, child.id, child.id)
+    with pytest.raises(NotEnoughEvidence):
+        view(merged).observations()
+
+
+def test_a_merge_costs_its_evaluation():
+    rungs = (Rung(label="proxy", flops=100.0), Rung(label="target", flops=900.0))
+    merged = trial({"b": 1.0}, {"loss": 0.5}, method="merge", parents=(("feed", 1.0),))
+    found = replace(view(trial({"a": 1.0}, {"loss": 2.0}), merged), rungs=rungs, budget=Budget(flops=200.0))
+    assert found.flops_left == pytest.approx(200.0 - 100.0 - 15.0)
+    merge = Proposal(mixture=merged.spec.mixture, rung="proxy", method="merge")
+    assert found.affordable([merge] * 9) == [merge] * 5
+    assert found.affordable([replace(merge, method="train")]) == []
 
 
 def test_stages_are_padded_and_their_average_kept():

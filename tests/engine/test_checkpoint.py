@@ -83,3 +83,37 @@ def load(folder: Path) -> Transformer:
     model = Transformer(PICO, seed=99)
     checkpoint.load(folder, model, optimizers(model, Hyper()))
     return model
+
+
+def test_the_average_of_equal_weights_is_those_weights() -> None:
+    weights = Transformer(PICO, seed=3).state_dict()
+    found = checkpoint.average([weights] * 3, [0.2, 0.3, 0.5])
+    assert all(torch.equal(found[name], weights[name]) for name in weights)
+    assert {tensor.dtype for tensor in found.values()} == {torch.float32}
+
+
+def test_the_order_of_parts_does_not_matter_and_shares_do() -> None:
+    parts = [Transformer(PICO, seed=seed).state_dict() for seed in range(3)]
+    found, turned = checkpoint.average(parts, [0.2, 0.3, 0.5]), checkpoint.average(parts[::-1], [0.5, 0.3, 0.2])
+    even, other = checkpoint.average(parts), checkpoint.average(parts, [0.5, 0.3, 0.2])
+    for name, tensor in found.items():
+        torch.testing.assert_close(tensor, turned[name], rtol=2e-7, atol=0.0)
+        torch.testing.assert_close(even[name], sum(part[name] for part in parts) / 3)
+    assert not torch.equal(found["embedding"], other["embedding"])
+
+
+def test_the_average_of_least_squares_on_equal_grams_is_the_fit_to_the_union() -> None:
+    """Two data sets of one Gram matrix XᵀX: the mean of their solutions solves both together."""
+    torch.manual_seed(0)
+    q, _ = torch.linalg.qr(torch.randn(40, 4, dtype=torch.float64))
+    X = [q, torch.linalg.qr(torch.randn(40, 4, dtype=torch.float64))[0]]
+    y = [torch.randn(40, 1, dtype=torch.float64) for _ in X]
+    parts = [{"w": torch.linalg.lstsq(a, b).solution} for a, b in zip(X, y, strict=True)]
+    union = torch.linalg.lstsq(torch.vstack(X), torch.vstack(y)).solution
+    torch.testing.assert_close(checkpoint.average(parts)["w"], union, rtol=1e-8, atol=1e-10)
+
+
+def test_models_of_two_shapes_have_no_average() -> None:
+    parts = [Transformer(spec, seed=0).state_dict() for spec in (PICO, replace(PICO, d_model=16))]
+    with pytest.raises(InputError, match="of one shape"):
+        checkpoint.average(parts)

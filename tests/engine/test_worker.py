@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,14 @@ def test_a_worker_serves_trial_after_trial_and_refuses_in_between(worker: subpro
     first = answers(request(tmp_path / "a"))
     assert [event["event"] for event in first] == ["point", "point", "result"]
     assert first[-1]["result"]["points"][0] == first[0]["point"]
+    parent = spec_of()
+    spec = replace(parent, method="merge", parents=((parent.id, 1.0),))
+    line = json.dumps({"spec": to_data(spec), "out": str(tmp_path / "m")}) + "\n"
+    [refused] = answers(line)
+    assert "no final model" in refused["wrong"]
+    kept = answers(json.dumps({"spec": to_data(parent), "out": str(tmp_path / parent.id), "keep": True}) + "\n")
+    [merged] = answers(line)
+    assert merged["result"]["points"] == kept[-1]["result"]["points"][-1:]
     [refused] = answers(request(tmp_path / "b", n_steps=1))
     assert refused["event"] == "refused"
     assert "too short" in refused["wrong"]

@@ -289,11 +289,14 @@ def test_every_method_takes_a_pool(method: str) -> None:
 def test_a_design_without_anchors_in_a_space_of_one_mixture_asks_it() -> None:
     view = view_of(2, constraints=Constraints(lower={"d000": 0.3, "d001": 0.7}))
     assert [p.mixture.weights for p in Design(anchors=False, n_replicates=1).ask(view, 9)] == [(0.3, 0.7)]
+
+
 def test_corners_that_ties_bring_together_are_asked_once() -> None:
     tied = names(7)[:6]
     ring = tuple(
         Rule(name=f"{one} to {other}", terms={one: 1.0, other: -1.0}, most=0.0)
         for one, other in zip(tied, (*tied[1:], tied[0]), strict=True)
+    )
     view = view_of(7, constraints=Constraints(rules=ring), budget=Budget(n_trials=30))
     asked = [proposal for proposal in Design().ask(view, 30) if "in the lead" in proposal.why]
     assert [proposal.why for proposal in asked if proposal.replicate == 0][-1] == "`d006` in the lead"

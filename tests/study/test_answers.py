@@ -191,3 +191,14 @@ def test_what_was_not_measured_may_come_later_and_what_was_told_stands(study: St
     before = study.view().record_sha256
     assert study.tell_from_file(tmp_path / "b.csv")[1].startswith("3 trials had an answer already")
     assert study.view().record_sha256 == before
+
+
+def test_trials_with_parents_need_jsonl(study: Study, tmp_path: Path) -> None:
+    parents = tuple((spec.id, 0.25) for spec in study.pending())
+    mixture = study.pending()[0].mixture
+    [merge] = study.ask([Proposal(mixture=mixture, rung="proxy", method="merge", parents=parents)])
+    with pytest.raises(InputError, match="cannot say which trials"):
+        study.ask_to_file([merge], tmp_path / "asked.csv")
+    study.ask_to_file([merge], tmp_path / "asked.jsonl")
+    line = json.loads((tmp_path / "asked.jsonl").read_text())
+    assert from_data(TrialSpec, line["spec"]) == merge

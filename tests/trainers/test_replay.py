@@ -1,5 +1,7 @@
 """The replay trainer: a recorded run's scores as an answer."""
 
+from dataclasses import replace
+
 import pytest
 
 from mixdesk.core import registry
@@ -35,3 +37,10 @@ def test_a_mixture_that_nobody_ran_has_no_answer(paths, tmp_path):
         Replay(**paths).train(spec_of({"web": 0.5, "code": 0.5}), tmp_path, lambda event: None)
     with pytest.raises(InputError, match="could not be read"):
         Replay(mixtures="nowhere.csv", scores=paths["scores"])
+
+
+def test_a_table_knows_no_merges_and_no_children(paths, tmp_path):
+    spec = replace(spec_of({"web": 1.0}), parents=(("feed", 1.0),))
+    for asked in (spec, replace(spec, method="merge")):
+        with pytest.raises(InputError, match="trainings from the start alone"):
+            Replay(**paths).train(asked, tmp_path, lambda event: None)

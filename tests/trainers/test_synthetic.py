@@ -1,5 +1,7 @@
 """The synthetic trainer: three points, the world's answer, nothing kept."""
 
+from dataclasses import replace
+
 import pytest
 
 from mixdesk.core import registry
@@ -31,6 +33,25 @@ def test_it_answers_with_the_world_and_a_falling_curve(tmp_path):
     assert dict(result.domain_tokens) == {"d00": 1000.0, "d03": 3000.0}
     assert result.flops == 6 * 10 * 4000
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_merge_is_biased_without_noise_and_a_child_answers_its_own_mixture(tmp_path):
+    trainer = Synthetic(d=3, m=2, seed=1)
+    mixed, alone = {"d00": 0.5, "d01": 0.25, "d02": 0.25}, {"d01": 1.0}
+    found = {}
+    for weights in (mixed, alone):
+        spec = spec_of(weights, n_tokens=1000, n_params=10)
+        plain = trainer.train(spec, tmp_path, lambda event: None)
+        child = trainer.train(replace(spec, parents=(("feed", 1.0),)), tmp_path, lambda event: None)
+        assert child.points == plain.points
+        merge = replace(spec, method="merge", parents=(("feed", 0.5), ("f00d", 0.5)))
+        answer = trainer.train(merge, tmp_path, lambda event: None)
+        assert [point.n_tokens for point in answer.points] == [1000]
+        assert answer.flops == pytest.approx(0.15 * plain.flops)
+        true = trainer.known.value([spec.mixture.over(("d00", "d01", "d02"))])[0]
+        found[len(weights)] = [value / y for (_, value), y in zip(answer.points[0].metrics, true, strict=True)]
+    assert found[1] == pytest.approx([1.0, 1.0])
+    assert found[3] == pytest.approx([1.0 + 0.05 * 0.625] * 2)
 
 
 def test_it_is_made_by_name_and_refuses_what_it_cannot_do(tmp_path):

@@ -20,6 +20,8 @@ from mixdesk.core.space import Constraints, Space
 
 STATES = ("waiting", "running", "done", "diverged", "failed")
 KINDS = ("asked", "started", "point", "done", "failed", "lease")
+# What a merge costs at most, as a part of a training at its rung: it is only evaluated.
+MERGE_SHARE = 0.15
 # Mixtures with an answer from which on a law that spans scales may speak of a rung.
 FEW_AT_SCALE = 4
 
@@ -138,14 +140,14 @@ class StudyView:
     stale: tuple[str, ...] = field(default=())
 
     def at(self, rung: str | None = None) -> tuple[Trial, ...]:
-        """Trials of one rung; None: the first rung (the proxies)."""
+        """Trainings of one rung; None: the first rung (the proxies). Merges only estimate them: see `trials`."""
         label = self.rungs[0].label if rung is None else rung
-        return tuple(trial for trial in self.trials if trial.rung == label)
+        return tuple(trial for trial in self.trials if trial.rung == label and trial.spec.method == "train")
 
     def observations(
         self, rung: str | None = None, metrics: Sequence[Metric] | None = None, *, every_scale: bool = False
     ) -> Observations:
-        """Finished trials of one rung as arrays, joined by name; the last point of each.
+        """Finished trainings of one rung as arrays, joined by name; the last point of each. Merges are left out.
 
         With `every_scale` all points of the finished trials of all rungs, trial after trial: ids repeat, groups are
         shared by the rungs, and the covariates `n_params` and `n_tokens` (the point's own) are NaN where unknown.
@@ -153,7 +155,8 @@ class StudyView:
         Raises:
             NotEnoughEvidence: no trial of that rung is done.
         """
-        asked = self.trials if every_scale else self.at(rung)
+        trained = tuple(trial for trial in self.trials if trial.spec.method == "train")
+        asked = trained if every_scale else self.at(rung)
         done = [trial for trial in asked if trial.final]
         if not done:
             n_lost = sum(trial.state in ("failed", "diverged") for trial in asked)
@@ -176,7 +179,9 @@ class StudyView:
                 until_ns[i, s] = stage.until
         values = [dict(point.metrics) for _, point in rows]
         key_of: dict[object, int] = {}
-        groups = [key_of.setdefault(trial.spec.plan.schedule, len(key_of)) for trial, _ in rows]
+        # A mixture that goes on from another trial's weights is no repeat of the same mixture from the start.
+        keys = [(trial.spec.plan.schedule, trial.spec.parents) for trial, _ in rows]
+        groups = [key_of.setdefault(key, len(key_of)) for key in keys]
         tokens = [domain.n_tokens for domain in self.corpus.domains] if self.corpus is not None else [None]
         return Observations(
             trials=tuple(trial.id for trial, _ in rows),
@@ -218,15 +223,20 @@ class StudyView:
         """What is left of the budget's `flops`; a trial that has not told its own costs what its rung says."""
         if self.budget is None or self.budget.flops is None:
             return None
-        price = {rung.label: rung.flops or 0.0 for rung in self.rungs}
-        return self.budget.flops - sum(trial.flops or price.get(trial.rung, 0.0) for trial in self.proxies)
+        spent = sum(trial.flops or self._price(trial.rung, trial.spec.method) for trial in self.proxies)
+        return self.budget.flops - spent
 
     def affordable(self, proposals: Sequence[Proposal]) -> list[Proposal]:
         """The first of the proposals, as many as the budget's trials and FLOPs allow."""
-        left, price = self.flops_left, {rung.label: rung.flops or 0.0 for rung in self.rungs}
-        spent = np.cumsum([price.get(proposal.rung, 0.0) for proposal in proposals])
+        left = self.flops_left
+        spent = np.cumsum([self._price(proposal.rung, proposal.method) for proposal in proposals])
         n = len(proposals) if left is None else int((spent <= left * (1.0 + 1e-9)).sum())
         return list(proposals[: n if self.trials_left is None else min(n, self.trials_left)])
+
+    def _price(self, label: str, method: str) -> float:
+        """FLOPs of a trial at a rung, as far as the rung says them."""
+        flops = next((rung.flops or 0.0 for rung in self.rungs if rung.label == label), 0.0)
+        return MERGE_SHARE * flops if method == "merge" else flops
 
     @property
     def standing(self) -> Rung:
@@ -239,7 +249,7 @@ class StudyView:
         return max(self.rungs, key=self.n_mixtures)
 
     def n_mixtures(self, rung: Rung) -> int:
-        """How many mixtures have an answer at a rung."""
+        """How many mixtures have an answer by training at a rung."""
         return len({trial.spec.plan.schedule for trial in self.at(rung.label) if trial.final})
 
     def inputs(self, W_qd: Floats, rung: Rung | None = None) -> Inputs:

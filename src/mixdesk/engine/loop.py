@@ -3,6 +3,10 @@
 Everything random follows from (corpus, replicate): the same replicate has the same initial weights and, inside each
 domain, the same order of sequences, whatever the mixture (common random numbers). Two runs of one trial on one machine
 are equal bit for bit, also when one of them was resumed from a checkpoint.
+
+A trial with a parent starts from the parent's final weights, with a fresh optimizer; its order of sequences follows
+from (corpus, replicate, parent). So siblings share their order, and it is not the one their parent has seen: a domain
+of which each run sees a small part is mostly new to the child.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -45,7 +50,7 @@ def train(
     Args:
         spec: the question; needs model, hyper-parameters and tokens.
         store: the corpus it is trained on.
-        out: folder of the trial; training goes on from `out/checkpoint` where there is one.
+        out: folder of the trial, beside its parents'; training goes on from `out/checkpoint` where there is one.
         emit: called with each curve point as it is measured; the final point is in the result only.
         checkpoint_every: steps between checkpoints; 0 = none.
         keep: leave the final model in `out/checkpoint`; otherwise that folder is removed at the end.
@@ -60,15 +65,15 @@ def train(
     """
     model_spec, hyper, n_steps = check(spec, store)
     n_batch, folder = hyper.batch_tokens // model_spec.seq_len, out / "checkpoint"
-    seed = seed_of(store, spec.replicate)
-    stream = stream_of(store, spec.plan.schedule, n_steps * n_batch, model_spec.seq_len, seed, spec.unique_share)
+    seed, order = seed_of(store, spec.replicate), seed_of(store, spec.replicate, *dict(spec.parents))
+    stream = stream_of(store, spec.plan.schedule, n_steps * n_batch, model_spec.seq_len, order, spec.unique_share)
     final, curve = evaluate.plan(store, spec.evals, n_steps * hyper.batch_tokens, model_spec.seq_len)
     curve_steps = {math.ceil(fraction * n_steps) for fraction in evaluate.CURVE}
 
     device = torch.get_default_device()
     model = Transformer(model_spec, seed).to(device)
     opts = optimizers(model, hyper)
-    step, first_loss, points, seconds = _resume(folder, spec, model, opts)
+    step, first_loss, points, seconds = _begin(out, spec, store, model, opts)
     message, started = "", time.perf_counter() - seconds
     while step < n_steps and not message:
         tokens_BT = torch.from_numpy(stream.batch(step * n_batch, n_batch)[0]).to(device)
@@ -97,8 +102,8 @@ def train(
             if step < n_steps:
                 emit(points[-1])
         if (keep and step == n_steps) or (checkpoint_every and step < n_steps and step % checkpoint_every == 0):
-            notes = {"trial": spec.id, "first_loss": first_loss, "points": [to_data(point) for point in points]}
-            checkpoint.save(folder, model, opts, step, {**notes, "seconds": time.perf_counter() - started})
+            notes = {"first_loss": first_loss, "points": points, "seconds": time.perf_counter() - started}
+            checkpoint.save(folder, model, opts, step, notes_of(spec, store, step == n_steps) | to_data(notes))
 
     if not keep:
         shutil.rmtree(folder, ignore_errors=True)
@@ -112,20 +117,27 @@ def train(
     )
 
 
-def check(spec: TrialSpec, store: TokenStore) -> tuple[ModelSpec, Hyper, int]:
-    """Model, hyper-parameters and number of steps of a trial that this engine can train on this corpus.
+def check(spec: TrialSpec, store: TokenStore, method: str = "train") -> tuple[ModelSpec, Hyper, int]:
+    """Model, hyper-parameters and number of steps of a trial that this engine can answer on this corpus.
 
     Raises:
         InputError: otherwise.
     """
     model, hyper, n_tokens = spec.plan.model, spec.plan.hyper or Hyper(), spec.plan.scale.n_tokens
-    if model is None or n_tokens is None or spec.method != "train":
+    if model is None or n_tokens is None or spec.method != method:
         missing = "model" if model is None else "n_tokens" if n_tokens is None else "method"
         raise InputError(
             f"the built-in engine needs `{missing}`",
             value=spec.method if missing == "method" else None,
-            bound="method train, a rung with `model` and `scale.n_tokens`",
+            bound="method train or merge, a rung with `model` and `scale.n_tokens`",
             remedy="complete the rung, or use the trainer `command`",
+        )
+    if method == "train" and [weight for _, weight in spec.parents] not in ([], [1.0]):
+        raise InputError(
+            "a training starts from one parent at most",
+            value=dict(spec.parents),
+            bound="no parent, or one of weight 1",
+            remedy="name one parent, or ask a merge",
         )
     if spec.corpus not in (None, store.corpus.fingerprint):
         raise InputError(
@@ -158,17 +170,35 @@ def check(spec: TrialSpec, store: TokenStore) -> tuple[ModelSpec, Hyper, int]:
     return model, hyper, n_tokens // hyper.batch_tokens
 
 
-def seed_of(store: TokenStore, replicate: int) -> int:
-    """Seed of a replicate's weights and order: a function of (corpus, replicate) alone."""
-    return int(fingerprint(store.corpus.fingerprint, "replicate", str(replicate), length=15), 16)
+def seed_of(store: TokenStore, replicate: int, *parents: str) -> int:
+    """Seed of a replicate's weights and order: a function of (corpus, replicate), and of the parent where it has one.
+
+    The mixture has no part in it.
+    """
+    return int(fingerprint(store.corpus.fingerprint, "replicate", str(replicate), *parents, length=15), 16)
 
 
-def _resume(
-    folder: Path, spec: TrialSpec, model: Transformer, opts: tuple[torch.optim.Optimizer, ...]
+def notes_of(spec: TrialSpec, store: TokenStore, is_final: bool = True) -> dict[str, Any]:
+    """What a checkpoint says of the trial behind it; `start` names the weights that its training began with."""
+    start = spec.parents[0][0] if spec.parents else f"replicate {spec.replicate}"
+    model, corpus = to_data(spec.plan.model), store.corpus.fingerprint
+    return {"trial": spec.id, "model": model, "corpus": corpus, "start": start, checkpoint.IS_FINAL: is_final}
+
+
+def _begin(
+    out: Path, spec: TrialSpec, store: TokenStore, model: Transformer, opts: tuple[torch.optim.Optimizer, ...]
 ) -> tuple[int, float, list[Point], float]:
-    """Step, first loss, points and seconds of the checkpoint in `folder`, or those of a run that has not begun."""
+    """Step, first loss, points and seconds of the checkpoint in `out`, or those of a run that has not begun.
+
+    One that has not begun is given the weights of its parent.
+    """
+    folder = out / "checkpoint"
     found = checkpoint.load(folder, model, opts)
     if found is None:
+        for name, _ in spec.parents:
+            there = out.parent / name / "checkpoint"
+            weights, _ = checkpoint.parent(there, name, model.spec, store.corpus.fingerprint)
+            model.load_state_dict(weights)
         return 0, math.nan, [], 0.0
     step, notes = found
     if notes["trial"] != spec.id:

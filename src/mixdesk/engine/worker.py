@@ -41,6 +41,7 @@ def main() -> None:
     import torch  # only now, so that nothing an import prints can reach the events
 
     from mixdesk.engine.loop import train
+    from mixdesk.engine.merge import merge
 
     torch.set_num_threads(1)
     requests: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -53,14 +54,18 @@ def main() -> None:
             out = Path(request["out"])
             _log_to(out / "log")
             store = store or open_store(corpus)
-            result = train(
-                from_data(TrialSpec, request["spec"]),
-                store,
-                out,
-                lambda point: _send(events, event="point", point=to_data(point)),
-                checkpoint_every=request.get("checkpoint_every", 0),
-                keep=request.get("keep", False),
-            )
+            spec, keep = from_data(TrialSpec, request["spec"]), request.get("keep", False)
+            if spec.method == "merge":
+                result = merge(spec, store, out, keep=keep)
+            else:
+                result = train(
+                    spec,
+                    store,
+                    out,
+                    lambda point: _send(events, event="point", point=to_data(point)),
+                    checkpoint_every=request.get("checkpoint_every", 0),
+                    keep=keep,
+                )
         except InputError as error:
             parts = {"wrong": error.wrong, "value": str(error.value), "bound": error.bound, "remedy": error.remedy}
             _send(events, event="refused", **parts)

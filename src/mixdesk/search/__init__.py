@@ -11,4 +11,7 @@ PARTS = {
     "chosen": "chosen:Chosen",
     "climb": "climb:Climb",
     "modomodo": "modomodo:MoDoMoDo",
+    "halving": "halving:Halving",
+    "merge": "merge:Merge",
+    "micro_anneal": "micro_anneal:MicroAnneal",
 }

@@ -41,10 +41,19 @@ def write_questions(path: Path, asked: Sequence[Question], domains: Sequence[str
     """Write questions as CSV or JSONL.
 
     Raises:
-        InputError: another suffix, a domain named like a column, or a file that cannot be written.
+        InputError: another suffix, a domain named like a column, a CSV of trials that have parents, or a file that
+            cannot be written.
     """
     heads = [(spec.id, rung, spec.replicate, spec.plan.scale.n_tokens, why) for spec, rung, why in asked]
     if _suffix(path, (".csv", ".jsonl")) == ".csv":
+        children = [spec.id for spec, *_ in asked if spec.parents]
+        if children:
+            raise InputError(
+                "a CSV cannot say which trials a trial goes on from or averages",
+                value=f"{len(children)} such trials, {children[0]} the first",
+                bound="trials without parents",
+                remedy="write .jsonl, whose `spec` has `method` and `parents`",
+            )
         rows = [(*head, *spec.mixture.over(domains)) for head, (spec, *_) in zip(heads, asked, strict=True)]
         write_sheet(path, [*QUESTION, *domains], rows)
         return

@@ -46,7 +46,7 @@ class Builtin:
         corpus: folder of the corpus.
         timeout: seconds one trial may take, the start of its process included.
         checkpoint_every: steps between checkpoints, from which a retried trial goes on; 0 = none.
-        keep: leave each trial's final model in its folder.
+        keep: leave each trial's final model in its folder, for trials that start from it or average it.
     """
 
     title: ClassVar[str] = "the built-in engine: small transformers on a built corpus"

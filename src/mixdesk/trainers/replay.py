@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from mixdesk.core.checks import put
+from mixdesk.core.errors import InputError
 from mixdesk.core.plan import TrialSpec
 from mixdesk.core.trial import Event, Point, Result
 from mixdesk.testing.tables import Table, read_table
@@ -40,8 +41,15 @@ class Replay:
         """Look the spec's mixture up.
 
         Raises:
-            InputError: the table holds no run of it.
+            InputError: the table holds no run of it, or the spec goes on from other trials or averages them.
         """
+        if spec.parents or spec.method != "train":
+            raise InputError(
+                "a recorded table answers trainings from the start alone",
+                value=f"method {spec.method} with {len(spec.parents)} parents",
+                bound="method train without parents",
+                remedy="use a strategy without merges and anneals, or another trainer",
+            )
         metrics = self.table.measure(spec.mixture, spec.replicate)
         point = Point(n_tokens=spec.plan.scale.n_tokens or N_TOKENS, metrics=tuple(metrics.items()))
         report(Event(trial=spec.id, kind="point", time=time.time(), point=point))
