@@ -101,7 +101,8 @@ def _joined(address: str | None) -> Iterator[None]:
             f"no Ray cluster could be joined at `{place}`",
             value=_first_line(error),
             bound="`auto` on a node of a running cluster, or HOST:PORT of its head",
-            remedy="start one with `ray start --head`, or leave out the address to use this machine alone",
+            remedy="start one with `ray start --head`, set RAY_AUTH_MODE=token where it asks for a token, or leave out "
+            "the address to use this machine alone",
         ) from None
     try:
         yield
