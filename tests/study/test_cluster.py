@@ -114,6 +114,21 @@ def test_an_actor_that_is_killed_in_mid_trial_costs_no_trial(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("address")
+def test_actors_that_die_between_rounds_cost_no_attempt(undisturbed: tuple[list[Trial], str], tmp_path: Path) -> None:
+    def kill_all(what: str, done: int, total: int) -> None:
+        if done == total == 4:
+            for path in tmp_path.glob("pid-*"):
+                os.kill(int(path.name.removeprefix("pid-")), signal.SIGKILL)
+
+    study = Study.create(tmp_path / "study", small_config())
+    cluster.run(study, Climb(), partial(Visitor, folder=tmp_path, n_peers=2), progress=kill_all)
+    assert_equal_to(undisturbed, tmp_path / "study")
+    assert len(list(tmp_path.glob("pid-*"))) >= 3
+    assert [event.kind for event in events_of(tmp_path / "study")].count("started") == N_TRIALS
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("address")
 def test_a_trial_that_kills_two_actors_is_failed_and_the_run_goes_on(tmp_path: Path) -> None:
     study = Study.create(tmp_path / "study", small_config(budget=Budget(n_trials=4)))
     specs = study.ask(Climb().ask(study.view(), 4))

@@ -133,6 +133,9 @@ class _Slot:
             return error
         return None
 
+    def wake(self) -> None:
+        """An answer says that the process lives."""
+
     def train(self, spec: TrialSpec, out: Path) -> Iterator[Event | Result | MixdeskError]:
         """Events as they happen; last the result or the error."""
         told: queue.SimpleQueue[Event | Result | BaseException] = queue.SimpleQueue()
@@ -182,9 +185,7 @@ class _Fleet:
             InputError: an actor could not start.
             WorkerError: the actor died; there is a new one.
         """
-        slot = self._idle.get()
-        if isinstance(slot, MixdeskError):
-            raise slot
+        slot = self._take()
         try:
             answer = _follow(slot, spec, out.resolve(), report)
         except RayTaskError:  # the trainer's own mistake, with its traceback
@@ -214,6 +215,18 @@ class _Fleet:
             ray.kill(slot)
         for _ in range(self._n_slots):
             self._idle.put(WorkerError("the run was ended", value="no actor", bound="a run", remedy="run it again"))
+
+    def _take(self) -> Any:
+        """The first idle actor that is alive: one that died while it was idle is no trial's fault."""
+        while True:
+            slot = self._idle.get()
+            if isinstance(slot, MixdeskError):
+                raise slot
+            try:
+                ray.get(slot.wake.remote())
+                return slot
+            except RayError:
+                self._add(instead_of=slot)
 
     def _add(self, instead_of: Any = None) -> None:
         """Start an actor, where the fleet is not closed; it is idle once it has its trainer."""
