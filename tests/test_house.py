@@ -25,7 +25,7 @@ PARTS = [(kind, name) for kind in registry.ROOMS for name in registry.names(kind
 MAX_MODULE, MAX_FUNCTION, MAX_PARAMETERS = 600, 80, 8
 BANNED = {"utils", "common", "helpers", "misc", "constants", "base", "aliases", "manager", "types"}
 # Loading one of these takes longer than all the rest of `mixdesk --help`.
-HEAVY = ("torch", "scipy", "sklearn", "pandas", "lightgbm", "plotly", "tokenizers")
+HEAVY = ("torch", "scipy", "sklearn", "pandas", "lightgbm", "plotly", "tokenizers", "ray")
 # One call for a whole pipeline: its parameters are its settings, all by keyword.
 WIDE = {"src/mixdesk/corpus/build.py": "build"}
 # Folders that git ignores.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,12 @@ CONFIG = StudyConfig(
     objective=Objective(terms=(("loss", 1.0),)),
     rungs=(Rung(label="proxy", scale=Scale(n_tokens=1_000)), Rung(label="target", scale=Scale(n_tokens=4_000))),
     budget=Budget(n_trials=20),
+)
+WORLD = StudyConfig(
+    name="world",
+    objective=Objective(terms=(("bpb/domain/*", 1.0),)),
+    trainer=Plug(name="synthetic"),
+    budget=Budget(n_trials=4),
 )
 
 
@@ -262,3 +269,51 @@ def test_cheap_fidelities_run_on_the_real_engine(strategy: str, tmp_path: Path, 
     assert all(trial.flops < 0.2 * study.view().rung(trial.rung).flops for trial in merges)
     words = {"halving": "rung `short`", "merge": "rank correlation", "micro_anneal": "control"}[strategy]
     assert words in make_strategy(config).recommend(study.view(), None).why
+
+
+def test_a_runner_is_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = mx.new_study(tmp_path / "s", WORLD)
+    with pytest.raises(InputError, match="unknown runner `slurm`"):
+        mx.run_study(study, runner="slurm")
+    with pytest.raises(InputError, match="add `--runner ray`"):
+        mx.run_study(study, address="auto")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(mx.MissingExtra, match=r"mixdesk\[cluster\]"):
+        mx.run_study(study, runner="ray")
+    assert study.view().trials == ()
+
+
+@pytest.mark.parametrize("place", ["ray://head:10001", "127.0.0.1:9", "head:port"])
+def test_a_cluster_that_is_not_there_is_an_input_error(place: str, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    study = mx.new_study(tmp_path / "s", WORLD)
+    with pytest.raises(InputError, match="no Ray cluster could be joined at"):
+        mx.run_study(study, runner="ray", address=place)
+    assert study.view().trials == ()
+
+
+@pytest.mark.slow
+def test_a_cluster_trains_what_this_machine_trains(tmp_path: Path, pico_corpus: Path) -> None:
+    pytest.importorskip("ray")
+    pytest.importorskip("torch")
+    n_ids = mx.open_corpus(pico_corpus).tokenizer.vocab_size
+    rung = Rung(
+        label="proxy",
+        scale=Scale(n_tokens=1_280),
+        model=mx.ModelSpec(n_layers=1, d_model=16, n_heads=1, vocab_size=n_ids, seq_len=32),
+        hyper=mx.Hyper(lr=0.02, batch_tokens=128),
+    )
+    config = StudyConfig(
+        name="tiny",
+        corpus=str(pico_corpus),
+        objective=Objective(terms=(("bpb/set/logging", 1.0),)),
+        rungs=(rung,),
+        trainer=Plug(name="builtin"),
+        budget=Budget(n_trials=3),
+    )
+    views = []
+    for runner in ("local", "ray"):
+        study = mx.new_study(tmp_path / runner, config)
+        assert mx.run_study(study, jobs=2, runner=runner).n_done == 3
+        views.append(study.view())
+    assert views[0].record_sha256 == views[1].record_sha256

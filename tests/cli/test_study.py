@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,29 @@ def test_a_spent_budget_is_one_line(folder: Path) -> None:
     assert asked.startswith("No trial waits for an answer, and none is left to ask; ")
     assert spent in asked
     assert not (folder / "asked.csv").exists()
+
+
+@pytest.mark.slow
+def test_a_program_beside_the_study_runs_on_a_cluster_made_here(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    (tmp_path / "train.py").write_text(
+        "import json, sys\n"
+        "mixture = json.load(open(sys.argv[1]))['mixture']\n"
+        "json.dump({'metrics': {'loss': 2.0 - mixture['a'] ** 2}}, open(sys.argv[2], 'w'))\n"
+    )
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "study.toml").write_text(
+        'name = "mine"\ndomains = ["a", "b"]\nmetrics = [{ name = "loss" }]\nobjective = { terms = { loss = 1.0 } }\n'
+        "budget = { n_trials = 4 }\n"
+        f'trainer = {{ name = "command", options = {{ command = "{sys.executable} train.py" }} }}\n'
+    )
+    command = [sys.executable, "-m", "mixdesk.cli", "study"]
+    for verb in (["new", "s"], ["run", "s", "--runner", "ray", "--jobs", "2"]):
+        done = subprocess.run([*command, *verb], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    view = mixdesk.open_study(tmp_path / "s").view()
+    assert [trial.state for trial in view.trials] == ["done"] * 4
+    assert all(trial.final["loss"] == 2.0 - trial.spec.mixture.as_dict()["a"] ** 2 for trial in view.trials)
 
 
 def test_questions_that_wait_are_said_to_be_old(folder: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from mixdesk.core import errors
@@ -75,6 +77,18 @@ def test_within_keeps_the_class_and_the_parts():
     error = Infeasible("clash", value=1, bound="2", remedy="relax").within("study.toml")
     assert type(error) is Infeasible
     assert str(error) == "study.toml: clash: found 1, expected 2; relax."
+
+
+@pytest.mark.parametrize(
+    "error",
+    [InputError("x", value=(1, 2), bound="less", remedy="cut it").within("f"), MissingExtra("torch", "train")],
+    ids=["InputError", "MissingExtra"],
+)
+def test_an_error_crosses_processes_with_its_parts(error):
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert str(again) == str(error)
+    assert vars(again) == vars(error)
 
 
 def test_a_missing_extra_says_the_install_command():

@@ -173,6 +173,28 @@ class Doomed(Calculator):
         threading.Thread(target=_die_when, args=(out / "result.json", held), daemon=True).start()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Visitor(Calculator):
+    """Leaves its process's number in a folder, waits there for its peers, and dies of some trials whenever it gets one.
+
+    Args:
+        folder: where `pid-<number>` lie.
+        n_peers: processes that have to come before any of them trains.
+        deadly: ids of the trials that kill the process.
+    """
+
+    folder: Path
+    n_peers: int = 1
+    deadly: tuple[str, ...] = ()
+
+    def after_point(self, spec: TrialSpec, n_tokens: int) -> None:
+        (self.folder / f"pid-{os.getpid()}").touch()
+        while len(list(self.folder.glob("pid-*"))) < self.n_peers:
+            time.sleep(0.01)
+        if spec.id in self.deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 def _die_when(path: Path, held: sqlite3.Connection) -> None:
     while not path.exists():
         time.sleep(0.005)

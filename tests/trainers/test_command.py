@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -146,6 +148,21 @@ def test_a_program_that_takes_too_long_is_ended_with_its_children(tmp_path: Path
     assert time.monotonic() - started < 10
     time.sleep(1.0)
     assert not sign.exists()
+
+
+def test_close_ends_the_programs_that_run(tmp_path: Path) -> None:
+    sign = tmp_path / "out" / "pid"
+    trainer = program(tmp_path, f"import os; open({str(sign)!r}, 'w').write(f'{{os.getpid()}}\\n'); time.sleep(15)")
+    with ThreadPoolExecutor() as pool:
+        training = pool.submit(trainer.train, spec_of(), tmp_path / "out", ignore)
+        while not (sign.exists() and sign.read_text().endswith("\n")):
+            assert not training.done()
+            time.sleep(0.01)
+        trainer.close()
+        with pytest.raises(WorkerError, match="exit status -9"):
+            training.result()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(sign.read_text()), 0)
 
 
 def test_programs_that_cannot_run_are_input_errors(tmp_path: Path) -> None:

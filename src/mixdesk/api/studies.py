@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,8 @@ def open_study(folder: Path | str) -> Study:
     return Study.open(Path(folder))
 
 
-def make_trainer(study: Study) -> Trainer:
-    """The study's trainer, told where the corpus lies.
+def trainer_maker(study: Study) -> Callable[[], Trainer]:
+    """What makes the study's trainer, told where the corpus lies; may be sent to another process.
 
     Raises:
         InputError: the study names none (an imported study).
@@ -89,8 +90,12 @@ def make_trainer(study: Study) -> Trainer:
             remedy="name a trainer, or train elsewhere with `mixdesk study ask` and `mixdesk study tell`",
         )
     corpus = str((study.folder / study.config.corpus).resolve()) if study.config.corpus is not None else None
-    trainer: Trainer = registry.make("trainers", plug, **({"corpus": corpus} if corpus else {}))
-    return trainer
+    return partial(registry.make, "trainers", plug, **({"corpus": corpus} if corpus else {}))
+
+
+def make_trainer(study: Study) -> Trainer:
+    """The study's trainer; errors as `trainer_maker`."""
+    return trainer_maker(study)()
 
 
 def make_strategy(config: StudyConfig, strategy: Plug | str | None = None, law: Plug | str | None = None) -> Strategy:
@@ -101,21 +106,51 @@ def make_strategy(config: StudyConfig, strategy: Plug | str | None = None, law: 
 
 
 def run_study(
-    study: Study, *, trials: int | None = None, jobs: int | None = None, progress: Progress | None = None
+    study: Study,
+    *,
+    trials: int | None = None,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+    runner: str = "local",
+    address: str | None = None,
 ) -> local.RunSummary:
     """Ask and train until the budget (or `trials` more) is spent; goes on where an earlier run stopped.
 
     A budget that was changed in the folder's `study.toml` is recorded first and counts.
 
+    Args:
+        study: to go on with.
+        trials: stop after this many more.
+        jobs: trials at once; default: one per core, of this machine or of the cluster.
+        progress: called with ("trials", done, total) of this run.
+        runner: "local", this machine; "ray", a Ray cluster, each node of which sees the folders of study and corpus.
+        address: of the cluster: "auto" or HOST:PORT; default: the one this machine is part of, else one made here.
+
     Raises:
-        InputError: the study has no trainer, the trainer cannot train what was asked, or `study.toml` now asks
-            something else than the budget alone.
+        InputError: the study has no trainer, the trainer cannot train what was asked, `study.toml` now asks something
+            else than the budget alone, or no cluster answers.
         RecordError: another run works on this study.
+        MissingExtra: ray is not installed.
     """
+    checks.one_of("runner", runner, ("local", "ray"))
+    if address is not None and runner != "ray":
+        raise InputError(
+            "`address` is for another runner",
+            value=f"runner {runner}",
+            bound="the runner ray",
+            remedy="add `--runner ray`, or leave the address out",
+        )
+    if runner == "ray":
+        registry.require("ray")
     _follow_toml(study)
-    trainer = make_trainer(study)
+    strategy, make = make_strategy(study.config), trainer_maker(study)
+    if runner == "ray":
+        from mixdesk.study import cluster
+
+        return cluster.run(study, strategy, make, address=address, jobs=jobs, n_trials=trials, progress=progress)
+    trainer = make()
     try:
-        return local.run(study, make_strategy(study.config), trainer, jobs=jobs, n_trials=trials, progress=progress)
+        return local.run(study, strategy, trainer, jobs=jobs, n_trials=trials, progress=progress)
     finally:
         trainer.close()
 

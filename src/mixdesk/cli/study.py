@@ -44,6 +44,8 @@ def run(
     folder: Path = FOLDER,
     trials: int | None = typer.Option(None, help="Stop after this many more trials. Default: the budget."),
     jobs: int | None = typer.Option(None, help="Workers of one thread each. Default: all cores."),
+    runner: str = typer.Option("local", help="local: this machine. ray: a Ray cluster (docs/cluster.md)."),
+    address: str | None = typer.Option(None, help="Of the Ray cluster: auto or HOST:PORT. Default: this machine's."),
     quiet: bool = QUIET_OPTION,
 ) -> None:
     """Ask and train until the budget is spent; goes on where an interrupted run stopped.
@@ -52,7 +54,7 @@ def run(
     """
     study = mixdesk.open_study(folder)
     with lines(quiet) as progress:
-        done = mixdesk.run_study(study, trials=trials, jobs=jobs, progress=progress)
+        done = mixdesk.run_study(study, trials=trials, jobs=jobs, progress=progress, runner=runner, address=address)
     spent = _spent(study.view())
     if spent and not done.n_done + done.n_diverged + done.n_failed:
         say(spent)

@@ -13,6 +13,9 @@ Every message has four parts: what is wrong, the value, the bound, what to do.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 
 class MixdeskError(Exception):
     """An error a person can act on.
@@ -39,6 +42,10 @@ class MixdeskError(Exception):
             shown = shown[:297] + "..."
         end = "" if remedy.endswith("?") else "."
         super().__init__(f"{wrong}: found {shown}, expected {bound}; {remedy}{end}")
+
+    def __reduce__(self) -> tuple[Callable[..., MixdeskError], tuple[Any, ...]]:
+        """How it goes to another process and back: as its text and parts."""
+        return _again, (type(self), self.args, vars(self))
 
     def within(self, place: str) -> MixdeskError:
         """The same error, its first part prefixed by where it was met (a file, a line, a key)."""
@@ -86,3 +93,9 @@ class MissingExtra(MixdeskError):
             bound=f"the extra `{extra}` of mixdesk",
             remedy=f"run: pip install -c constraints.txt 'mixdesk[{extra}]'",
         )
+
+
+def _again(cls: type[MixdeskError], args: tuple[Any, ...], parts: dict[str, Any]) -> MixdeskError:
+    error = cls.__new__(cls, *args)
+    vars(error).update(parts)
+    return error

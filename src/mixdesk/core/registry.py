@@ -18,8 +18,15 @@ from mixdesk.core.plan import Plug
 
 # kind → room. The kind's name is also the entry-point group, `mixdesk.laws` and so on.
 ROOMS = {"laws": "laws", "strategies": "search", "trainers": "trainers", "splitters": "domains"}
-# Third-party modules that a part may need → the extra that brings them.
-EXTRAS = {"torch": "train", "safetensors": "train", "tokenizers": "corpus", "botorch": "bayes", "gpytorch": "bayes"}
+# Third-party modules that a part or runner may need → the extra that brings them.
+EXTRAS = {
+    "torch": "train",
+    "safetensors": "train",
+    "tokenizers": "corpus",
+    "botorch": "bayes",
+    "gpytorch": "bayes",
+    "ray": "cluster",
+}
 
 
 def names(kind: str, *, outside: bool = False) -> tuple[str, ...]:

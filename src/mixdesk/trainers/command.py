@@ -11,7 +11,8 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -40,6 +41,7 @@ class Command:
 
     command: tuple[str, ...] | str
     timeout: float = 3600.0
+    _running: set[subprocess.Popen[bytes]] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         words = tuple(shlex.split(self.command)) if isinstance(self.command, str) else tuple(self.command)
@@ -71,7 +73,9 @@ class Command:
         return contract.read_result(out / "result.json", spec)
 
     def close(self) -> None:
-        """Nothing is kept between trials."""
+        """End the programs that run."""
+        for process in list(self._running):
+            _end(process)
 
     def _words(self, paths: dict[str, str]) -> list[str]:
         words = [str(Path(word).absolute()) if Path(word).is_file() else word for word in self.command]
@@ -95,11 +99,19 @@ class Command:
                     bound="a program on the path, or an absolute path",
                     remedy="correct `command`",
                 ) from None
+            self._running.add(process)
             try:
                 return process.wait(self.timeout)
             except subprocess.TimeoutExpired:
                 return None
             finally:
-                if process.poll() is None:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
+                self._running.discard(process)
+                _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a program that still runs, with its children."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):  # it ended just now
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
