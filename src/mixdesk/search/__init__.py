@@ -8,4 +8,5 @@ PARTS = {
     "chosen": "chosen:Chosen",
     "climb": "climb:Climb",
     "modomodo": "modomodo:MoDoMoDo",
+    "parego": "parego:ParEGO",
 }

@@ -69,16 +69,15 @@ class Climb:
         Raises:
             Infeasible: no mixture satisfies the constraints.
         """
-        pool = target_space(view).pool_qd
         n_asked = len(view.at())
-        ends = round_ends(n_planned(view) if pool is None else min(n_planned(view), len(pool)))
+        ends = round_ends(n_in_rounds(view))
         k = sum(end <= n_asked for end in ends)
         if k == len(ends):
             return []
         if k == 0:
-            return view.affordable(_design(view, ends[0])[: min(n, ends[0] - n_asked)])
+            return view.affordable(design_of(view, ends[0])[: min(n, ends[0] - n_asked)])
         start = ends[k - 1]
-        before = _until(view, start)
+        before = until(view, start)
         asked = {(trial.spec.mixture, trial.spec.replicate) for trial in view.at()}
         left = [p for p in self._round(before, k, ends) if (p.mixture, p.replicate) not in asked]
         return view.affordable(left[: min(n, ends[k] - n_asked)])
@@ -103,9 +102,9 @@ class Climb:
         try:
             terrain, best = self._best(before, rng)
         except NotEnoughEvidence:
-            return _design(before, ends[-1])[:size]
+            return design_of(before, ends[-1])[:size]
         tried = np.array([trial.spec.mixture.over(before.domains) for trial in before.at()])
-        best = _new(best, tried)
+        best = untried(best, tried)
         n_hedge = 0 if terrain.is_finite else size // HEDGE
         drawn = best[rng.permutation(len(best))[: size - n_hedge]]
         centre = terrain.heed(best.mean(axis=0), best[0]) if n_hedge else np.empty(0)
@@ -150,20 +149,30 @@ def round_ends(n: int, shares: tuple[int, ...] = ROUNDS) -> tuple[int, ...]:
     return tuple(round(n * int(part) / sum(shares)) for part in np.cumsum(shares))
 
 
-def _until(view: StudyView, n: int) -> StudyView:
+def n_in_rounds(view: StudyView) -> int:
+    """Trials of the first rung over all rounds: what the budget pays for, of a pool no more than it has.
+
+    Raises:
+        Infeasible: no mixture satisfies the constraints.
+    """
+    pool = target_space(view).pool_qd
+    return n_planned(view) if pool is None else min(n_planned(view), len(pool))
+
+
+def until(view: StudyView, n: int) -> StudyView:
     """The view as it was when the first rung had n trials, with the answers they have now."""
     nth = view.at()[n - 1]
     return replace(view, trials=view.trials[: view.trials.index(nth) + 1])
 
 
-def _design(view: StudyView, n: int) -> list[Proposal]:
+def design_of(view: StudyView, n: int) -> list[Proposal]:
     """What the first rung lacks of a design of n trials."""
     asked = {(trial.spec.mixture, trial.spec.replicate) for trial in view.at()}
     whole = Design().proposals(replace(view, budget=Budget(n_trials=n)))
     return [p for p in whole if (p.mixture, p.replicate) not in asked]
 
 
-def _new(rows: Floats, tried: Floats) -> Floats:
+def untried(rows: Floats, tried: Floats) -> Floats:
     """The rows that were not tried, (q, d)."""
     is_new = [np.abs(tried - row).max(axis=1).min() > SAME for row in rows]
     return rows[np.array(is_new, dtype=np.bool_)]
