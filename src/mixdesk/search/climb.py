@@ -8,8 +8,10 @@ later round lies around the recommendation of its start, as a hedge against a la
 
 What we do differently: CLIMB answers with the single best prediction of one kind of trees; here any law predicts, and
 RegMix's average answers, a third of whose candidates lie around the best so far. The first round is `Design` with its
-repeats, and the search keeps to constraints, guards and the region of the runs, which grows with the rounds. As measured
-in docs/log.md, rounds pay with many domains and a law that follows the world; a wrong law they believe more than RegMix.
+repeats, and the search keeps to constraints, guards and the region of the runs, which grows with the rounds.
+
+Measured (docs/log.md): rounds pay with many domains and a law that follows the world; a wrong law misleads them more
+than RegMix's wide candidates.
 """
 
 from __future__ import annotations
