@@ -52,8 +52,8 @@ def test_regret_on_noisy_worlds() -> None:
 def test_parts_are_found_by_name_and_recommend_inside_constraints(name: str) -> None:
     truth = random_law(3, 3)
     limits = Constraints(upper={"d000": 0.4})
-    strategy = registry.make("strategies", Plug(name=name))
-    view = view_of(3, corners(3), law=truth, constraints=limits)
+    strategy = registry.make("strategies", Plug(name=name), law=Exponential())
+    view = view_of(3, corners(3), law=truth, constraints=limits, natural=(0.5, 0.3, 0.2))
     found = strategy.recommend(view, truth)
     assert found.mixture.as_dict()["d000"] <= 0.4 + 1e-9
     assert found == strategy.recommend(view, truth)

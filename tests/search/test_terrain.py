@@ -11,10 +11,10 @@ from search_worlds import SumOfExponentials, corners, law_of, names, random_law,
 
 from mixdesk.core.errors import Infeasible, InputError
 from mixdesk.core.objective import Guard, Objective
-from mixdesk.core.observations import Floats, Inputs
+from mixdesk.core.observations import Floats, Inputs, Observations
 from mixdesk.search.exact import Exact
 from mixdesk.search.simulate import RegMix
-from mixdesk.search.terrain import Terrain
+from mixdesk.search.terrain import Terrain, learned
 
 
 def guarded(law: Any, *guards: Guard, d: int = 2, **more: Any) -> Any:
@@ -122,3 +122,21 @@ def test_domains_of_the_guarded_law_may_come_in_another_order() -> None:
     guard = Guard(metric="m2", than="uniform")
     one, other = (Exact().recommend(guarded(one_law, guard, d=4), one_law) for one_law in (law, turned))
     assert one.mixture.weights == pytest.approx(other.mixture.weights, abs=1e-5)
+
+
+class Counts:
+    """A law that keeps the rows it is fitted on."""
+
+    def __init__(self, *, spans_scales: bool) -> None:
+        self.spans_scales = spans_scales
+
+    def fit(self, obs: Observations) -> Any:
+        return len(obs.trials)
+
+
+def test_a_law_learns_from_the_fullest_rung_or_from_every_scale() -> None:
+    view = view_of(3, corners(3), law=random_law(3, 1))
+    above = replace(view.trials[0], rung="target")
+    view = replace(view, trials=(*view.trials, above))
+    assert learned(view, Counts(spans_scales=False)) == 4  # type: ignore[arg-type]
+    assert learned(view, Counts(spans_scales=True)) == 5  # type: ignore[arg-type]

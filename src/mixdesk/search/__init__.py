@@ -14,4 +14,5 @@ PARTS = {
     "halving": "halving:Halving",
     "merge": "merge:Merge",
     "micro_anneal": "micro_anneal:MicroAnneal",
+    "parego": "parego:ParEGO",
 }

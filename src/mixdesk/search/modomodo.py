@@ -19,6 +19,7 @@ import numpy as np
 
 from mixdesk.core import checks
 from mixdesk.core.checks import put
+from mixdesk.core.mixture import Mixture
 from mixdesk.core.observations import Floats
 from mixdesk.core.plan import Proposal, Recommendation
 from mixdesk.core.protocols import LawFit
@@ -42,7 +43,7 @@ class MoDoMoDo:
         credible: probability from which the minimum is believed to be better than the best mixture seen.
     """
 
-    title: ClassVar[str] = "singles and leave-one-outs; the law's minimum where it is credible, else the best seen"
+    title: ClassVar[str] = "singles and leave-one-outs; the law's minimum where it is credible"
     reference: ClassVar[str] = "modomodo"
     eager: ClassVar[bool] = True
 
@@ -98,7 +99,7 @@ class MoDoMoDo:
         """The whole list: seeds moved inside the bounds, each once, then design mixtures."""
         space = settle(Space.build(view.constraints.without_epochs, view.domains))
         label = view.rungs[0].label
-        listed = {}
+        listed: dict[Mixture, Proposal] = {}
         for why, row in _seeds(space):
             mixture = space.mixture(row)
             listed.setdefault(mixture, Proposal(mixture=mixture, rung=label, why=why))
