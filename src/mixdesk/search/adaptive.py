@@ -30,7 +30,7 @@ from mixdesk.search.design import Design, base_mixture
 from mixdesk.search.exact import Exact
 from mixdesk.search.opening import near, opening, wide
 from mixdesk.search.simulate import simulate
-from mixdesk.search.terrain import Terrain
+from mixdesk.search.terrain import Terrain, learned
 
 # Candidates of a round, the simulated mixtures behind them, and joint draws of the law.
 N_CANDIDATES, N_SIMULATED, N_DRAWS = 384, 4_000, 256
@@ -80,7 +80,7 @@ class Adaptive:
         if first or n < 1:
             return view.affordable(first[:n])
         try:
-            terrain = Terrain.of(view, fitted(self.law, view))
+            terrain = Terrain.of(view, learned(view, self.law))
         except NotEnoughEvidence:
             return view.affordable(Design(n_replicates=1).ask(view, n))
         return view.affordable(
@@ -113,15 +113,6 @@ class Adaptive:
             belief.narrow(q, r)
             is_free_qr[[i for i, mixture in enumerate(mixtures) if mixture == mixtures[q]], r] = False
         return out
-
-
-def fitted(law: Law, view: StudyView) -> LawFit:
-    """The law on what the view knows: of every rung where it spans scales, else of the first.
-
-    Raises:
-        NotEnoughEvidence: too few finished trials.
-    """
-    return law.fit(view.observations(every_scale=isinstance(law, SpansScales)))
 
 
 def _candidates(terrain: Terrain, rng: np.random.Generator) -> Floats:
