@@ -217,9 +217,9 @@ def _tight(world: World) -> Constraints:
     first = world.domains[0]
     return Constraints(
         max_epochs=MAX_EPOCHS,
-        upper={first: FIRST * natural[first]},
-        group_upper={LESS: SHRUNK * share(LESS)},
-        group_lower={MORE: GROWN * share(MORE)},
+        upper=((first, FIRST * natural[first]),),
+        group_upper=((LESS, SHRUNK * share(LESS)),),
+        group_lower=((MORE, GROWN * share(MORE)),),
     )
 
 
