@@ -34,15 +34,12 @@ from mixdesk.core.errors import MixdeskError
 from mixdesk.core.plan import Plug
 from mixdesk.core.scale import Budget
 from mixdesk.core.trial import StudyView
-from mixdesk.testing.league import CASES, RATIO, Case, play
+from mixdesk.testing.league import CASES, NOISE, PART, RATIO, Case, play
 
 # Moments at which a contestant says what it would recommend, as shares of the largest budget.
 MOMENTS = tuple(np.linspace(0.125, 1.0, 8))
 # A difference of medians counts where the 90 % bootstrap interval of the paired difference excludes 0.
 N_BOOTSTRAP = 2_000
-# A contestant that sees the target alone may spend this many times the others' budget: what it reaches is the goal that
-# several sizes are to reach for less.
-FULL = 5.0
 # Regret that counts as arrived: one hundredth of the spread.
 ARRIVED = 0.01
 
@@ -113,7 +110,7 @@ def play_cell(cell: tuple[str, str, int]) -> dict[str, Any]:
             strategy = registry.make("strategies", Plug(name=one.strategy, options=one.options), law=law)
             view, budget = case.view(seed), case.budgets[-1]
             if one.target_only:
-                view, budget = replace(view, rungs=view.rungs[-1:]), Budget(flops=FULL * (budget.flops or 0.0))
+                view, budget = replace(view, rungs=view.rungs[-1:]), Budget(flops=PART * (budget.flops or 0.0))
             moments = iter(MOMENTS)
             due = next(moments)
             batch = max(round((budget.n_trials or budget.flops or 0.0) / len(MOMENTS)), 1)
@@ -266,8 +263,9 @@ def main() -> None:
         f"{n_failed} broke.",
         "",
         "Regret in sd of the true objective at the target over a swarm. Budgets: 4 (d + 1) trials of one size; with "
-        f"two sizes 4 (d + 1) proxies and 3 targets of {RATIO:g} proxies each. Laws: `gp`, over two sizes "
-        "`fidelity_gp`, unless the name says another. Noise of a run is a fifth of the spread.",
+        f"two sizes the FLOPs of 4 (d + 1) / {PART} target runs, {RATIO:g} proxies each ({PART} times that where the "
+        "target alone is seen). Laws: `gp`, over two sizes `fidelity_gp`, unless the name says another. Noise of a run "
+        f"is {NOISE:g} of the spread.",
         "",
         "## Several sizes against the target alone",
         "",

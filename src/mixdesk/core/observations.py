@@ -253,7 +253,8 @@ class Inputs:
                 bound="the domains of the fit: " + ", ".join(domains),
                 remedy="give the mixture over the fitted domains",
             )
-        return self.W_qd[:, [self.domains.index(name) for name in domains]]
+        place = {name: i for i, name in enumerate(self.domains)}
+        return self.W_qd[:, [place[name] for name in domains]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

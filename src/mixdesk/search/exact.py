@@ -279,9 +279,10 @@ def _descend(problem: Problem, start_d: Floats, middle_d: Floats) -> Floats:
             }
         )
     if d > MANY:
-        end = _through(problem, value, law_slope, pull_slope, limits[1:], start_d, middle_d)
-        if end is not None:
-            return problem.terrain.enter(end[None, :d])[0]
+        reached = _through(problem, value, law_slope, pull_slope, limits[1:], start_d, middle_d)
+        if reached is not None:
+            inside: Floats = problem.terrain.enter(reached[None, :d])[0]
+            return inside
     x0 = np.append(start_d, problem.metrics(start_d[None])[0].max()) if problem.is_worst else start_d
     bounds = [*zip(space.lower_d, space.upper_d, strict=True), *[(None, None)] * n_more]
     done = minimize(

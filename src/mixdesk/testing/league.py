@@ -49,8 +49,8 @@ RATIO, RANK = 20.0, 0.9
 SHORT, LONG = 0.2, 0.2 * RATIO
 # Model size of both: only runs' lengths differ, and FLOPs with them.
 N_PARAMS = 1_000_000
-# Budgets: trials, or FLOPs in proxies, per domain and one more; a budget of FLOPs adds the price of so many targets.
-PER_DOMAIN, N_TARGETS = (2, 4), 3
+# Budgets per domain and one more: trials of one size; with two sizes the FLOPs of a fifth as many target runs.
+PER_DOMAIN, PART = (2, 4), 5
 # Capped cases: epochs at most; parts of their natural weight that the first domain and the domains of one pattern may
 # have at most, those of another must have.
 MAX_EPOCHS, FIRST = 8.0, 1.2
@@ -191,7 +191,7 @@ def _two_sizes(kind: str, d: int, seed: int) -> Case:
         worlds=worlds,
         rungs=rungs,
         constraints=Constraints(),
-        budgets=tuple(Budget(flops=per * (d + 1) + N_TARGETS * RATIO) for per in PER_DOMAIN),
+        budgets=tuple(Budget(flops=per * (d + 1) * RATIO / PART) for per in PER_DOMAIN),
     )
 
 
@@ -217,9 +217,9 @@ def _tight(world: World) -> Constraints:
     first = world.domains[0]
     return Constraints(
         max_epochs=MAX_EPOCHS,
-        upper={first: FIRST * natural[first]},
-        group_upper={LESS: SHRUNK * share(LESS)},
-        group_lower={MORE: GROWN * share(MORE)},
+        upper=((first, FIRST * natural[first]),),
+        group_upper=((LESS, SHRUNK * share(LESS)),),
+        group_lower=((MORE, GROWN * share(MORE)),),
     )
 
 

@@ -105,7 +105,8 @@ def _descend(height: Height, space: Space, start_d: Floats, power: int) -> Float
     )
     end = weights(done.x) if np.isfinite(done.x).all() else start_d
     allowed = space.project(np.vstack([end, start_d]))
-    return allowed[int(height(allowed).argmin())]
+    lowest: Floats = allowed[int(height(allowed).argmin())]
+    return lowest
 
 
 def _nats_slope(w_d: Floats, near_d: Floats) -> Floats:
