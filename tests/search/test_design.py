@@ -303,3 +303,10 @@ def test_corners_that_ties_bring_together_are_asked_once() -> None:
     assert len({proposal.mixture for proposal in asked}) <= 2
     every = Design().ask(view_of(7, budget=Budget(n_trials=30)), 30)
     assert len({proposal.mixture for proposal in every if "in the lead" in proposal.why}) >= 7
+
+
+def test_repeats_leave_enough_mixtures_for_a_law() -> None:
+    for n, n_repeats in ((12, 0), (15, 0), (16, 6)):
+        asked = Design().ask(view_of(8, natural=(0.3, *[0.1] * 7), budget=Budget(n_trials=n)), 99)
+        assert len(asked) == n
+        assert sum(proposal.replicate > 0 for proposal in asked) == n_repeats

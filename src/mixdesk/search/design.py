@@ -60,7 +60,7 @@ class Design:
     Natural, uniform, a corner per domain, then design mixtures; once d + 1 mixtures (or a third of them) are asked,
     the crossed block repeats natural, uniform and the design mixture farthest from both. The list is as long as the
     budget's trials or FLOPs allow, 3 (d + 1) mixtures and the block where they are not set. The block is left out of a
-    budget it would fill by half.
+    budget it would fill by half, or in which it leaves fewer mixtures than the d + 2 of the smallest law.
 
     Args:
         method: how design mixtures are drawn: dirichlet, low_discrepancy, farthest_point, grid (a simplex lattice,
@@ -122,7 +122,8 @@ class Design:
         space = settle(Space.build(view.constraints.without_epochs, view.domains))
         n_extra = self.n_repeat_mixtures * (self.n_replicates - 1)
         n_trials = n_planned(view, n_extra)
-        n_extra = n_extra if 2 * n_extra <= n_trials else 0
+        if n_trials - n_extra < max(n_extra, len(view.domains) + 2):
+            n_extra = 0
         n_mixtures = n_trials - n_extra
         singles = self._singles(view, space, n_mixtures)
         if not n_extra:

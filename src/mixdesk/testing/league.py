@@ -14,6 +14,7 @@ target run costs as much as 20 proxies, and budgets are FLOPs in units of a prox
     uneven        peaked mixtures are up to four times as noisy as even ones
     capped        the smooth world under epoch caps, bounds of single domains and a group's
     sizes         two sizes of rank correlation 0.9 per metric
+    close         two sizes of rank correlation 0.98
     moving        two run lengths of the world of repeats: the best mixture moves with scale
 """
 
@@ -44,7 +45,7 @@ SEEDS = range(20)
 # Metrics of a case, few so that laws stay cheap, and sd of a run relative to each metric's spread over even mixtures.
 N_METRICS, NOISE = 2, 0.2
 # Price of a target run in proxies, and ranks of mixtures that both sizes share.
-RATIO, RANK = 20.0, 0.9
+RATIO, RANK, CLOSE = 20.0, 0.9, 0.98
 # Tokens of proxy and target in passes over the whole corpus: a target that repeats what is scarce many times.
 SHORT, LONG = 0.2, 0.2 * RATIO
 # Model size of both: only runs' lengths differ, and FLOPs with them.
@@ -202,8 +203,8 @@ def _moving(d: int, m: int, seed: int, noise: float) -> tuple[World, World]:
     return with_repeats(world, short, long), with_repeats(world, long, long)
 
 
-def _ranked(d: int, m: int, seed: int, noise: float) -> tuple[World, World]:
-    both = two_scales(power(d, m, seed, noise), seed, RANK)
+def _ranked(rank: float, d: int, m: int, seed: int, noise: float) -> tuple[World, World]:
+    both = two_scales(power(d, m, seed, noise), seed, rank)
     return both.small, both.large
 
 
@@ -230,7 +231,11 @@ _ONE: dict[str, Callable[[int, int, int, float], World]] = {
     "uneven": heteroscedastic,
     "capped": power,
 }
-_TWO: dict[str, Callable[[int, int, int, float], tuple[World, World]]] = {"sizes": _ranked, "moving": _moving}
+_TWO: dict[str, Callable[[int, int, int, float], tuple[World, World]]] = {
+    "sizes": partial(_ranked, RANK),
+    "close": partial(_ranked, CLOSE),
+    "moving": _moving,
+}
 
 # Cases by name: seed → case. A case made twice is the same object, so that its best mixture is sought once.
 CASES: dict[str, Callable[[int], Case]] = {
