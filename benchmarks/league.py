@@ -38,7 +38,7 @@ from mixdesk.search.terrain import natural_weights, target_space
 from mixdesk.testing.league import CASES, NOISE, PART, RATIO, Case, play
 
 # Moments at which a contestant says what it would recommend, as shares of the largest budget.
-MOMENTS, MOMENTS_OF_TWO = (1 / 3, 2 / 3, 1.0), tuple(np.linspace(0.1, 1.0, 10))
+MOMENTS, MOMENTS_OF_TWO = (1 / 3, 2 / 3, 1.0), (0.2, 0.4, 0.6, 0.8, 1.0)
 # A difference of medians counts where the 90 % bootstrap interval of the paired difference excludes 0.
 N_BOOTSTRAP = 2_000
 # With two sizes: the part of the budget of who sees the target alone that all others have.
@@ -83,12 +83,12 @@ CONTESTANTS = {
     "adaptive, first rung": Contestant("adaptive"),
     "adaptive, target only": Contestant("adaptive", target_only=True),
     "adaptive, default law": Contestant("adaptive", law="average", law_of_two="transfer", most=17),
-    "bayes": Contestant("bayes", most=5),
-    "bayes, target only": Contestant("bayes", target_only=True, most=5),
+    "bayes": Contestant("bayes", options=(("batch", 8),), most=5),
+    "bayes, target only": Contestant("bayes", options=(("batch", 8),), target_only=True, most=5),
     "halving": Contestant("halving", law_of_two="fidelity_gp"),
 }
-# With two sizes a budget is thousands of proxies; who asks nothing else is played up to so many domains.
-SMALL = 5
+# Contestants with one size that play with two as well, at the first rung alone but for the first two.
+OF_BOTH = ("adaptive", "bayes", "natural", "random", "regmix", "exact")
 # Contestants that only differ from another where there are two sizes.
 OF_TWO = ("adaptive, first rung", "adaptive, target only", "bayes, target only", "halving")
 
@@ -99,8 +99,8 @@ def cells(cases: list[str], contestants: list[str], n_seeds: int) -> Iterator[tu
         for case in sorted(cases, key=lambda name: int(name.rsplit("-", 1)[1])):
             d, is_two = int(case.rsplit("-", 1)[1]), len(CASES[case](0).rungs) > 1
             for name in contestants:
-                is_slow = is_two and name not in (*OF_TWO, "adaptive", "bayes") and d > SMALL
-                if d <= CONTESTANTS[name].most and (is_two or name not in OF_TWO) and not is_slow:
+                plays = name in (*OF_TWO, *OF_BOTH) if is_two else name not in OF_TWO
+                if plays and d <= CONTESTANTS[name].most:
                     yield case, name, seed
 
 

@@ -17,7 +17,7 @@ from mixdesk.search.sample import hit_and_run
 from mixdesk.search.terrain import target_space
 
 # Mixtures of the first rung that are run at each dearer one too: how far sizes agree takes pairs to tell.
-N_PAIRED = 5
+N_PAIRED = 8
 # At most so many design mixtures per domain at the first rung, where they are that cheap.
 PER_DOMAIN = 4
 # Corners are candidates where there are this many candidates for each; concentrations of the rest around the base.

@@ -13,8 +13,8 @@ target run costs as much as 20 proxies, and budgets are FLOPs in units of a prox
     repeats       text runs out: repeats are worth less and less
     uneven        peaked mixtures are up to four times as noisy as even ones
     capped        the smooth world under epoch caps, bounds of single domains and a group's
-    sizes         two sizes of rank correlation 0.9 per metric
-    close         two sizes of rank correlation 0.98
+    sizes         one metric at two sizes, of rank correlation 0.9
+    close         the same, 0.98
     moving        two run lengths of the world of repeats: the best mixture moves with scale
 """
 
@@ -182,7 +182,7 @@ def _one_size(kind: str, d: int, seed: int) -> Case:
 
 def _two_sizes(kind: str, d: int, seed: int) -> Case:
     """A case of short proxies and a long target run."""
-    worlds = _TWO[kind](d, N_METRICS, seed, NOISE)
+    worlds = _TWO[kind](d, N_METRICS if kind == "moving" else 1, seed, NOISE)
     rungs = tuple(
         Rung(label=label, scale=Scale(n_tokens=_tokens(worlds[0].corpus, passes), n_params=N_PARAMS), flops=flops)
         for label, passes, flops in (("proxy", SHORT, 1.0), ("target", LONG, RATIO))
