@@ -45,6 +45,26 @@ def test_a_spent_budget_is_one_line(folder: Path) -> None:
     assert not (folder / "asked.csv").exists()
 
 
+def test_repeats_are_asked_where_noise_leaves_the_answer_open(tmp_path: Path) -> None:
+    noisy = TOML.replace("n_trials = 6", "n_trials = 60").replace("m = 2", "m = 1, noise = 2.0")
+    noisy += 'law = { name = "exponential" }\n'
+    (tmp_path / "study.toml").write_text(noisy)
+    said("new", str(tmp_path))
+    said("run", str(tmp_path), "--trials", "40", "--quiet")
+    before = {trial.spec.mixture for trial in mixdesk.open_study(tmp_path).view().trials}
+    asked = json.loads(said("ask", str(tmp_path), "-n", "6", "--repeats", "--json"))
+    assert 0 < len(asked) <= 6
+    assert all("noise leaves recipe against" in one["why"] for one in asked)
+    new = {tuple(one["mixture"].items()) for one in asked} - {tuple(m.as_dict().items()) for m in before}
+    assert len(new) <= 1
+    calm = tmp_path / "calm"
+    calm.mkdir()
+    (calm / "study.toml").write_text(noisy.replace("2.0", "0.001"))
+    said("new", str(calm))
+    said("run", str(calm), "--trials", "24", "--quiet")
+    assert "no repeat would settle more" in said("ask", str(calm), "--repeats")
+
+
 @pytest.mark.slow
 def test_a_program_beside_the_study_runs_on_a_cluster_made_here(tmp_path: Path) -> None:
     pytest.importorskip("ray")

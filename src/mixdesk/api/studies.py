@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mixdesk.api.corpora import open_corpus
-from mixdesk.api.laws import part_facts, plug_of
+from mixdesk.api.laws import fit_law, part_facts, plug_of
 from mixdesk.core import checks, registry
 from mixdesk.core.corpus import Corpus
 from mixdesk.core.errors import InputError
@@ -23,6 +23,8 @@ from mixdesk.core.protocols import Progress, Strategy, Trainer
 from mixdesk.core.recipe import Recipe
 from mixdesk.core.space import Space
 from mixdesk.core.trial import StudyView
+from mixdesk.recipe import compose
+from mixdesk.search import replicates
 from mixdesk.search.feasible import settle
 from mixdesk.study import extend, importer, local
 from mixdesk.study.columns import Columns
@@ -156,7 +158,13 @@ def run_study(
 
 
 def ask_study(
-    study: Study, n: int, out: Path | str | None = None, *, lease: float | None = None, holder: str = ""
+    study: Study,
+    n: int,
+    out: Path | str | None = None,
+    *,
+    repeats: bool = False,
+    lease: float | None = None,
+    holder: str = "",
 ) -> tuple[TrialSpec, ...]:
     """The next n questions, recorded as asked; with `out`, also as CSV or JSONL for an outside trainer.
 
@@ -168,10 +176,13 @@ def ask_study(
         study: to ask.
         n: how many.
         out: file to write, .csv or .jsonl.
+        repeats: ask no new mixtures, but further runs of the present answer and its rivals, where noise and not the law
+            leaves open which is better.
         lease: hours for which these trials are handed to nobody else; None: anybody may be handed them again.
         holder: who works on them, for `study show`.
 
     Raises:
+        NotEnoughEvidence: with `repeats`, too few finished trials for the study's law.
         InputError: n < 1, a lease ≤ 0, or `out` has another suffix or cannot be written; nothing is asked then.
         Infeasible: no mixture satisfies the constraints.
     """
@@ -180,12 +191,22 @@ def ask_study(
     seconds = None if lease is None else 3600.0 * checks.finite("lease", lease, 0.0, open_low=True)
 
     def propose(view: StudyView) -> list[Proposal]:
+        if repeats:
+            return view.affordable(_repeats(study, strategy, view, n))
         is_out = any(trial.state in ("waiting", "running") for trial in view.trials)
         return [] if is_out and not strategy.eager else view.affordable(strategy.ask(view, n)[:n])
 
     path = None if out is None else Path(out)
     questions = study.hand_out(n, propose, path=path, seconds=seconds, holder=holder)
     return tuple(spec for spec, *_ in questions)
+
+
+def _repeats(study: Study, strategy: Strategy, view: StudyView, n: int) -> list[Proposal]:
+    """Further runs of the present answer and its rivals where they would settle which is better."""
+    fit = fit_law(study)
+    mixtures = {"recipe": strategy.recommend(view, fit).mixture}
+    mixtures |= {rival.name: rival.mixture for rival in compose.find_rivals(view)}
+    return replicates.repeats(view, fit, mixtures, n)
 
 
 def tell_study(study: Study, answers: Path | str) -> tuple[str, ...]:

@@ -67,6 +67,11 @@ def ask(
     folder: Path = FOLDER,
     n: int = typer.Option(1, "-n", help="How many trials."),
     out: Path | None = typer.Option(None, "--out", "-o", help="File to write: .csv or .jsonl. Default: print alone."),
+    repeats: bool = typer.Option(
+        False,
+        "--repeats",
+        help="No new mixtures: runs of the answer and its rivals where noise leaves it open.",
+    ),
     lease: float | None = typer.Option(None, help="Hours for which nobody else is handed these trials."),
     holder: str = typer.Option("", help="Who trains them, for `study show`."),
     as_json: bool = JSON_OPTION,
@@ -77,7 +82,7 @@ def ask(
     """
     study = mixdesk.open_study(folder)
     waiting = study.pending()
-    specs = mixdesk.ask_study(study, n, out, lease=lease, holder=holder)
+    specs = mixdesk.ask_study(study, n, out, repeats=repeats, lease=lease, holder=holder)
     asked = [study.trial(spec.id) for spec in specs]
     if as_json:
         heads = [{"trial": t.id, "rung": t.rung, "why": t.why, "mixture": t.spec.mixture.as_dict()} for t in asked]
@@ -88,7 +93,8 @@ def ask(
         if waiting:
             say(f"All of {counted(len(waiting), 'trial')} that wait for an answer are held by others{unwritten}.")
         else:
-            say(f"No trial waits for an answer, and none is left to ask{unwritten}. {_spent(study.view())}".strip())
+            left = "no repeat would settle more" if repeats else "none is left to ask"
+            say(f"No trial waits for an answer, and {left}{unwritten}. {_spent(study.view())}".strip())
         return
     n_again = sum(spec in waiting for spec in specs)
     again = f" ({n_again} asked before, without an answer yet)" if n_again else ""
