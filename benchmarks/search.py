@@ -5,6 +5,7 @@
 1. exact search over 1,000 domains, 20 metrics and 200 runs, with an epoch cap on every domain and rules on groups: 5 s;
    and whether the answer was verified
 2. 10,000 allowed mixtures of 100 domains under tight caps, alone and with rules on groups: 2 s
+3. one ask of Bayesian optimisation with 500 trials of 17 domains, one rung and two (extra `bayes`): 5 s
 
 Gates are timed in processor seconds, so that other work on the machine does not count. The law is a sum of
 exponentials in closed form: only searches are timed.
@@ -27,6 +28,7 @@ from mixdesk.core.plan import RunPlan, TrialSpec
 from mixdesk.core.scale import Rung, Scale
 from mixdesk.core.space import Constraints, Space
 from mixdesk.core.trial import Point, StudyView, Trial
+from mixdesk.search.bayes import Bayes
 from mixdesk.search.exact import Exact
 from mixdesk.search.feasible import settle
 from mixdesk.search.sample import hit_and_run
@@ -131,6 +133,32 @@ def timed(what: str, bound: float, run: Callable[[], str]) -> None:
     )
 
 
+def many_trials(n: int = 500, d: int = 17, *, n_rungs: int) -> StudyView:
+    """A study with n trials of a bowl, a tenth of them at the second rung where there are two."""
+    rng = np.random.default_rng(2)
+    corpus = corpus_of(np.full(d, 1.0 / d))
+    rungs = (Rung(label="small", flops=1.0), Rung(label="target", flops=20.0))[:n_rungs]
+    trials = []
+    for i, w_d in enumerate(rng.dirichlet(np.full(d, 0.5), n)):
+        mixture = Mixture.of(dict(zip(corpus.names, w_d.tolist(), strict=True)), normalise=True)
+        value = float(((w_d - 1.0 / d) ** 2).sum() + 0.01 * rng.standard_normal())
+        spec = TrialSpec(plan=RunPlan(schedule=Schedule.constant(mixture)))
+        rung = rungs[-1] if i % 10 == 0 else rungs[0]
+        point = Point(n_tokens=1, metrics=(("m00", value),))
+        trials.append(Trial(spec=spec, state="done", rung=rung.label, points=(point,)))
+    return StudyView(
+        name="bayes",
+        domains=corpus.names,
+        objective=Objective(terms={"m00": 1.0}),
+        constraints=Constraints(),
+        rungs=rungs,
+        metrics=(Metric(name="m00"),),
+        trials=tuple(trials),
+        corpus=corpus,
+        natural=Mixture.natural(corpus),
+    )
+
+
 def main() -> None:
     view, law = study()
 
@@ -148,6 +176,11 @@ def main() -> None:
     timed("exact search over 1,000 domains", 5.0, exact)
     timed("10,000 mixtures of 100 domains under caps", 2.0, sampled(capped(with_groups=False)))
     timed("10,000 mixtures of 100 domains under caps and groups", 2.0, sampled(capped(with_groups=True)))
+    for n_rungs in (1, 2):
+        many = many_trials(n_rungs=n_rungs)
+        timed(
+            f"a Bayesian ask at 500 trials, rungs: {n_rungs}", 5.0, lambda v=many: f": {len(Bayes().ask(v, 4))} asked"
+        )
 
 
 if __name__ == "__main__":
