@@ -93,8 +93,9 @@ def ask(
         if waiting:
             say(f"All of {counted(len(waiting), 'trial')} that wait for an answer are held by others{unwritten}.")
         else:
-            left = "no repeat would settle more" if repeats else "none is left to ask"
-            say(f"No trial waits for an answer, and {left}{unwritten}. {_spent(study.view())}".strip())
+            spent = _spent(study.view())
+            left = "no repeat would settle more" if repeats and not spent else "none is left to ask"
+            say(f"No trial waits for an answer, and {left}{unwritten}. {spent}".strip())
         return
     n_again = sum(spec in waiting for spec in specs)
     again = f" ({n_again} asked before, without an answer yet)" if n_again else ""
