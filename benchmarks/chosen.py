@@ -17,8 +17,8 @@ from scipy.stats import spearmanr
 from fidelity import TRIED, table
 from mixdesk.core.observations import Floats, Inputs, Observations
 from mixdesk.laws.gp import MixtureGP
-from mixdesk.search.chosen import choose
 from mixdesk.search.design import ROOT
+from mixdesk.search.informative import choose
 from mixdesk.testing.worlds import WORLDS, swarm
 
 N_STARTS, SWARM = 10, 400

@@ -31,6 +31,7 @@ from mixdesk.core.protocols import LawFit
 from mixdesk.core.space import Space
 from mixdesk.core.trial import StudyView
 from mixdesk.search.feasible import settle
+from mixdesk.search.informative import choose, of_pool
 from mixdesk.search.sample import hit_and_run
 from mixdesk.search.terrain import natural_weights, target_space
 
@@ -65,7 +66,7 @@ class Design:
     Args:
         method: how design mixtures are drawn: dirichlet, low_discrepancy, farthest_point, grid (a simplex lattice,
             then the farthest from all before) or random (even over the space). From a pool random takes any order,
-            every other method the farthest from all before.
+            farthest_point the farthest from all before, every other what tells most about the rest.
         n_repeat_mixtures: mixtures that are repeated.
         n_replicates: runs of each of them, the first included; 1 leaves the block out.
         anchors: whether natural, uniform and the corners are asked.
@@ -186,6 +187,11 @@ class Design:
             around = "natural^½" if np.ptp(base_d) > SAME else "uniform"
             for i, row in enumerate(dirichlet(space, base_d, n, rng)):
                 yield f"Dirichlet around {around}, concentration {CONCENTRATIONS[i % 3]:g}", row
+        elif self.method != "farthest_point" and pool is not None:
+            rows = of_pool(space, seed)
+            is_before = [np.abs(before_ad - row).max(axis=1).min(initial=np.inf) <= SAME for row in rows]
+            places = choose(rows, n, np.flatnonzero(is_before).tolist())
+            yield from (("tells most about the other mixtures of the pool", rows[i]) for i in places)
         else:
             if self.method == "grid" and pool is None:
                 k, rows = lattice(space, n - 2 - len(before_ad))
