@@ -134,7 +134,7 @@ class _Crew:
                 for spec in new:
                     todo.put(spec)
                 n_out += len(new)
-                if n_out or self.ended:
+                if new:
                     self._tell(self.ended.total() + n_out)
                 if not n_out:
                     return
@@ -147,6 +147,7 @@ class _Crew:
                     raise outcome
                 self.ended[outcome] += 1
                 n_out -= 1
+                self._tell(self.ended.total() + n_out)
         except BaseException:
             stop.set()
             self.trainer.close()
