@@ -43,6 +43,8 @@ MOMENTS, MOMENTS_OF_TWO = (1 / 3, 2 / 3, 1.0), (0.2, 0.4, 0.6, 0.8, 1.0)
 N_BOOTSTRAP = 2_000
 # With two sizes: the part of the budget of who sees the target alone that all others have.
 OF_FULL = 0.5
+# Games of a case from which on a contestant is listed.
+FEWEST = 5
 # Regret that counts as arrived: one hundredth of the spread.
 ARRIVED = 0.01
 
@@ -179,7 +181,9 @@ def summary(found: dict[tuple[str, str, int], dict[str, Any]]) -> list[str]:
             who: {s: found[c, w, s] for c, w, s in found if c == case and w == who and found[c, w, s]["curve"]}
             for who in dict.fromkeys(w for c, w, _ in found if c == case)
         }
-        rows = {who: games for who, games in rows.items() if games}
+        rows = {who: games for who, games in rows.items() if len(games) >= FEWEST}
+        if not rows:
+            continue
         final = {who: {s: game["curve"][-1][1] for s, game in games.items()} for who, games in rows.items()}
         best = min(final, key=lambda who: float(np.median(list(final[who].values()))))
         seeds = set.intersection(*(set(games) for games in final.values()))
@@ -199,7 +203,8 @@ def summary(found: dict[tuple[str, str, int], dict[str, Any]]) -> list[str]:
             half = float(np.median([_at_half(game["curve"]) for game in games.values()]))
             pairs = [final[who][s] - final[best][s] for s in sorted(set(final[who]) & set(final[best]))]
             pair, pair_low, pair_high = median_interval(pairs, rng)
-            word = "best" if who == best else "tie" if pair_low <= 0.0 <= pair_high else "behind"
+            word = "tie" if pair_low <= 0.0 <= pair_high else "behind" if pair_low > 0.0 else "ahead"
+            word = "best" if who == best else word
             costs = [next((x for x, y in game["curve"] if y <= ARRIVED), np.inf) for game in games.values()]
             cost = float(np.median(costs))
             out.append(
