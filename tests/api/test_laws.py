@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -200,3 +202,15 @@ def test_of_several_scales_a_plain_law_takes_the_one_with_most_runs(tmp_path: Pa
     if "transfer" in registry.names("laws"):
         both = observations(study.view(), registry.make("laws", Plug(name="transfer")))
         assert len(both.trials) == 38
+
+
+def test_a_part_without_its_extra_is_listed_with_the_way_to_it() -> None:
+    code = (
+        "import sys; sys.modules['botorch'] = None\n"
+        "import mixdesk\n"
+        "print({part['name']: part['title'] for part in mixdesk.parts('strategies')}['bayes'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "not installed" in done.stdout
+    assert "mixdesk[bayes]" in done.stdout

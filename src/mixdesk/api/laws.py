@@ -14,7 +14,7 @@ import numpy as np
 
 from mixdesk import __version__
 from mixdesk.core import registry
-from mixdesk.core.errors import InputError, MixdeskError
+from mixdesk.core.errors import InputError, MissingExtra, MixdeskError
 from mixdesk.core.files import fingerprint, from_data, read_data, to_data, write_json
 from mixdesk.core.mixture import Mixture
 from mixdesk.core.objective import LeagueRow, Objective, OutOfFold
@@ -318,8 +318,11 @@ def plug_of(given: Plug | str | None, default: Plug) -> Plug:
 
 
 def part_facts(kind: str, name: str) -> dict[str, Any]:
-    """Kind, name, title and reference of a part, for listings."""
-    part = registry.part(kind, name)
+    """Kind, name, title and reference of a part, for listings; one that lacks its extra says how to install it."""
+    try:
+        part = registry.part(kind, name)
+    except MissingExtra as error:
+        return {"kind": kind, "name": name, "title": f"not installed: {error.remedy}", "reference": ""}
     return {"kind": kind, "name": name, "title": part.title, "reference": part.reference}
 
 

@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
 from botorch.fit import fit_gpytorch_mll
 from botorch.models.gp_regression import SingleTaskGP
 from botorch.models.multitask import MultiTaskGP
 from botorch.models.utils.priors import BetaPrior
 from gpytorch.mlls import ExactMarginalLogLikelihood
+from torch import Tensor, from_numpy, manual_seed, no_grad, random
 
 from mixdesk.core import checks
 from mixdesk.core.checks import put
@@ -217,13 +217,13 @@ class Surrogate:
     def fit(cls, runs: Runs) -> Surrogate:
         """Learn hyper-parameters, by maximum a posteriori, from the first and last runs; then hold all runs."""
         centre, unit = float(runs.y_n.mean()), float(runs.y_n.std()) or 1.0
-        X, y = _columns(runs.W_nd, runs.rung_n, runs.tasks), torch.from_numpy((runs.y_n - centre) / unit)[:, None]
+        X, y = _columns(runs.W_nd, runs.rung_n, runs.tasks), from_numpy((runs.y_n - centre) / unit)[:, None]
         n = len(y)
         part = np.unique([*range(min(n, N_LEARN // 2)), *range(max(n - N_LEARN // 2, 0), n)])
         part = part if set(runs.rung_n[part].tolist()) == set(runs.tasks) else np.arange(n)
-        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        with random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of BoTorch's, about scales and tries that its fit mends
-            torch.manual_seed(0)
+            manual_seed(0)
             model = _model(X[part], y[part], runs.tasks)
             fit_gpytorch_mll(
                 ExactMarginalLogLikelihood(model.likelihood, model),
@@ -241,14 +241,14 @@ class Surrogate:
         both = _columns(
             np.full((2, self.n_domains), 1.0 / self.n_domains), np.array([self.tasks[0], self.tasks[-1]]), self.tasks
         )
-        with torch.no_grad():
+        with no_grad():
             prior = self.model.covar_module(both).to_dense().numpy()
         return float(prior[0, 1] / np.sqrt(prior[0, 0] * prior[1, 1]))
 
     def moments(self, W_qd: Floats) -> tuple[Floats, Floats]:
         """Mean and sd of the true objective at the target, (q,) each."""
         X = _columns(W_qd, np.full(len(W_qd), self.tasks[-1]), self.tasks)
-        with torch.no_grad():
+        with no_grad():
             found = self.model(X)
             mean, sd = found.mean.numpy(), found.variance.clamp_min(0.0).sqrt().numpy()
         return self.centre + self.unit * mean, self.unit * sd
@@ -258,7 +258,7 @@ class Surrogate:
         n_tasks = len(self.tasks)
         rung = np.tile(self.tasks, len(W_qd))
         X = _columns(np.repeat(W_qd, n_tasks, axis=0), rung, self.tasks)
-        with torch.no_grad():
+        with no_grad():
             found = self.model(X)
             mean, cov = found.mean.numpy(), found.covariance_matrix.numpy()
             noise_r = np.resize(self.model.likelihood.noise.numpy(), n_tasks)
@@ -272,7 +272,7 @@ class Surrogate:
         )
 
 
-def _model(X: torch.Tensor, y: torch.Tensor, tasks: tuple[int, ...]) -> SingleTaskGP | MultiTaskGP:
+def _model(X: Tensor, y: Tensor, tasks: tuple[int, ...]) -> SingleTaskGP | MultiTaskGP:
     if len(tasks) == 1:
         return SingleTaskGP(X, y, outcome_transform=None)
     model = MultiTaskGP(
@@ -285,10 +285,10 @@ def _model(X: torch.Tensor, y: torch.Tensor, tasks: tuple[int, ...]) -> SingleTa
     return model
 
 
-def _columns(W_nd: Floats, rung_n: Ints, tasks: tuple[int, ...]) -> torch.Tensor:
+def _columns(W_nd: Floats, rung_n: Ints, tasks: tuple[int, ...]) -> Tensor:
     """Inputs of the process: rooted weights, and the rung where there are several."""
     rooted = np.clip(W_nd, 0.0, 1.0) ** ROOT
-    return torch.from_numpy(rooted if len(tasks) == 1 else np.column_stack([rooted, rung_n.astype(np.float64)]))
+    return from_numpy(rooted if len(tasks) == 1 else np.column_stack([rooted, rung_n.astype(np.float64)]))
 
 
 def _lowest(surrogate: Surrogate, guarded: Terrain | None, rows: Floats) -> Floats:
