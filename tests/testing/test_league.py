@@ -70,7 +70,7 @@ def test_two_sizes_share_the_ranks_asked_for_and_the_best_mixture_moves(d):
         assert [rung.label for rung in case.rungs] == ["proxy", "target"]
         assert case.rungs[1].flops / case.rungs[0].flops == RATIO >= 10.0
         best, _ = case.worlds[0].optimum(case.objective, case.space)
-        assert case.regret(mixture_of(case, best)) > 0.1
+        assert case.regret(mixture_of(case, best)) > (0.1 if case is moving else 1e-3)
 
 
 @pytest.mark.parametrize("name", ["smooth-5", "moving-5"])
