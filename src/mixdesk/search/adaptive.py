@@ -25,7 +25,7 @@ from mixdesk.core.plan import Proposal, Recommendation
 from mixdesk.core.protocols import Law, LawFit, SpansScales
 from mixdesk.core.scale import Rung
 from mixdesk.core.trial import FEW_AT_SCALE, StudyView, inputs_at
-from mixdesk.search.belief import Belief
+from mixdesk.search.belief import Belief, most_worth
 from mixdesk.search.design import Design, base_mixture
 from mixdesk.search.exact import Exact
 from mixdesk.search.opening import near, opening, wide
@@ -98,21 +98,15 @@ class Adaptive:
         rows = _candidates(terrain, rng)
         belief = _belief(terrain, rows, rungs, rng)
         mixtures = [terrain.space.mixture(row) for row in rows]
-        taken = {(trial.rung, trial.spec.mixture) for trial in view.trials}
-        is_free_qr = np.array([[(rung.label, one) not in taken for rung in rungs] for one in mixtures])
-        price_r, left = np.array([rung.flops or 1.0 for rung in rungs]), view.flops_left
-        if left is not None:
-            is_free_qr &= price_r <= left * (1.0 + 1e-9)
-        out: list[Proposal] = []
-        while len(out) < n and is_free_qr.any():
-            worth_qr = np.where(is_free_qr, belief.gain("entropy") / price_r, -np.inf)
-            q, r = (int(i) for i in np.unravel_index(int(worth_qr.argmax()), worth_qr.shape))
-            mean, sd = belief.mean_qr[q, belief.target], np.sqrt(belief.var_qr[q, belief.target])
-            why = f"tells most about the best mixture: {mean:.4g} ± {sd:.2g} expected there"
-            out.append(Proposal(mixture=mixtures[q], rung=rungs[r].label, why=why))
-            belief.narrow(q, r)
-            is_free_qr[[i for i, mixture in enumerate(mixtures) if mixture == mixtures[q]], r] = False
-        return out
+        price_r = np.array([rung.flops or 1.0 for rung in rungs])
+        return [
+            Proposal(
+                mixture=mixtures[pick.q],
+                rung=rungs[pick.r].label,
+                why=f"tells most about the best mixture: {pick.expected} there",
+            )
+            for pick in most_worth(view, belief, "entropy", mixtures, rungs, price_r, n)
+        ]
 
 
 def _candidates(terrain: Terrain, rng: np.random.Generator) -> Floats:

@@ -34,7 +34,7 @@ from mixdesk.core.plan import Proposal, Recommendation
 from mixdesk.core.protocols import LawFit
 from mixdesk.core.space import Space
 from mixdesk.core.trial import StudyView
-from mixdesk.search.belief import Belief
+from mixdesk.search.belief import Belief, most_worth
 from mixdesk.search.design import ROOT, Design, base_mixture
 from mixdesk.search.opening import near, opening, wide
 from mixdesk.search.terrain import Terrain, natural_weights, target_space
@@ -128,28 +128,19 @@ class Bayes:
 
     def _choose(self, view: StudyView, runs: Runs, n: int, rng: np.random.Generator) -> list[Proposal]:
         """N proposals by worth per price, each as if those before had come out at their means."""
-        space, labels = target_space(view), [view.rungs[r].label for r in runs.tasks]
+        space, rungs = target_space(view), [view.rungs[r] for r in runs.tasks]
         kind = self.acquisition
         if kind == "auto":
-            kind = "entropy" if len(labels) > 1 else "noisy_ei"
+            kind = "entropy" if len(rungs) > 1 else "noisy_ei"
         seen = runs.inside(space)
         rows = np.vstack([seen, candidates(view, space, runs, N_CANDIDATES, rng)])
         belief = Surrogate.fit(runs).belief(rows, len(seen), rng)
-        mixtures, taken = [space.mixture(row) for row in rows], {(t.rung, t.spec.mixture) for t in view.trials}
-        is_free_qr = np.array([[(label, one) not in taken for label in labels] for one in mixtures])
-        left, price_r = view.flops_left, runs.price_r[list(runs.tasks)]
-        if left is not None:
-            is_free_qr &= price_r <= left * (1.0 + 1e-9)
-        out: list[Proposal] = []
-        while len(out) < n and is_free_qr.any():
-            worth_qr = np.where(is_free_qr, belief.gain(kind) / price_r, -np.inf)
-            q, r = (int(i) for i in np.unravel_index(int(worth_qr.argmax()), worth_qr.shape))
-            mean, sd = belief.mean_qr[q, belief.target], np.sqrt(belief.var_qr[q, belief.target])
-            size = f" at {price_r[r] / price_r[-1]:.3g} of the target's price" if len(labels) > 1 else ""
-            why = f"{kind.replace('_', ' ')} per cost is largest here{size}: {mean:.4g} ± {sd:.2g} expected"
-            out.append(Proposal(mixture=mixtures[q], rung=labels[r], why=why))
-            belief.narrow(q, r)
-            is_free_qr[[i for i, mixture in enumerate(mixtures) if mixture == mixtures[q]], r] = False
+        mixtures, price_r = [space.mixture(row) for row in rows], runs.price_r[list(runs.tasks)]
+        out = []
+        for pick in most_worth(view, belief, kind, mixtures, rungs, price_r, n):
+            size = f" at {price_r[pick.r] / price_r[-1]:.3g} of the target's price" if len(rungs) > 1 else ""
+            why = f"{kind.replace('_', ' ')} per cost is largest here{size}: {pick.expected}"
+            out.append(Proposal(mixture=mixtures[pick.q], rung=rungs[pick.r].label, why=why))
         return out
 
 

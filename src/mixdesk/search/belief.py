@@ -13,17 +13,32 @@ The entropy formula matches the moments of a truncated Gaussian. At the target, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from mixdesk.core.mixture import Mixture
 from mixdesk.core.observations import Floats
+from mixdesk.core.scale import Rung
+from mixdesk.core.trial import StudyView
 
 # Joint draws of the values; nodes of the knowledge gradient, and the best candidates among which a minimum may move.
 N_DRAWS, N_NODES, N_LOWEST = 128, 16, 256
 # What is added to variances, relative to the largest, against rounding.
 JITTER = 1e-8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pick:
+    """A run worth most: place of its mixture and of its rung, and what is `expected` at the target, in words."""
+
+    q: int
+    r: int
+    expected: str
 
 
 class Belief:
@@ -119,3 +134,31 @@ class Belief:
             after += weight * (mean[low][:, None] + node * move).min(axis=0)
         gain: Floats = np.maximum(mean[low].min() - after, 0.0).reshape(self.mean_qr.shape)
         return gain
+
+
+def most_worth(
+    view: StudyView,
+    belief: Belief,
+    kind: str,
+    mixtures: Sequence[Mixture],
+    rungs: Sequence[Rung],
+    price_r: Floats,
+    n: int,
+) -> list[Pick]:
+    """N runs by worth per price, each as if those before had come out at their means.
+
+    What the view was asked already, or cannot pay for, is left out; of equal mixtures one is taken.
+    """
+    taken, left = {(trial.rung, trial.spec.mixture) for trial in view.trials}, view.flops_left
+    is_free_qr = np.array([[(rung.label, one) not in taken for rung in rungs] for one in mixtures])
+    if left is not None:
+        is_free_qr &= price_r <= left * (1.0 + 1e-9)
+    out: list[Pick] = []
+    while len(out) < n and is_free_qr.any():
+        worth_qr = np.where(is_free_qr, belief.gain(kind) / price_r, -np.inf)
+        q, r = (int(i) for i in np.unravel_index(int(worth_qr.argmax()), worth_qr.shape))
+        mean, sd = belief.mean_qr[q, belief.target], np.sqrt(belief.var_qr[q, belief.target])
+        out.append(Pick(q=q, r=r, expected=f"{mean:.4g} ± {sd:.2g} expected"))
+        belief.narrow(q, r)
+        is_free_qr[[i for i, mixture in enumerate(mixtures) if mixture == mixtures[q]], r] = False
+    return out
