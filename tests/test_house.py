@@ -146,7 +146,7 @@ def test_every_part_says_what_it_is_and_where_it_is_from(kind, name):
 
 def test_a_room_of_parts_is_a_table_and_nothing_else():
     for room in set(registry.ROOMS.values()):
-        body = tree_of(PACKAGE / room / "__init__.py").body
+        body = tree_of(PACKAGE / room.replace(".", "/") / "__init__.py").body
         rest = [node for node in body if not isinstance(node, ast.Expr | ast.Assign | ast.AnnAssign)]
         assert not rest, f"{room}/__init__.py: {ast.unparse(rest[0])}"
 
@@ -171,7 +171,7 @@ def test_every_test_file_mirrors_a_module():
         room = path.relative_to(ROOT / "tests").parts[0]
         if path == Path(__file__).resolve() or room in ACROSS or path.name == STORY:
             continue
-        mirrored = PACKAGE / room / path.stem.removeprefix("test_")
+        mirrored = PACKAGE / path.relative_to(ROOT / "tests").parent / path.stem.removeprefix("test_")
         if not (mirrored.with_suffix(".py").exists() or mirrored.is_dir()):
             stray.append(name_of(path))
     assert not stray, "\n".join(stray)

@@ -4,7 +4,7 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -161,10 +161,9 @@ def test_the_split_goes_by_the_hash_of_each_document(tmp_path: Path) -> None:
 
 
 def test_a_splitter_names_the_domains_and_may_drop_documents(tmp_path: Path) -> None:
-    def by_lamp(document: Document) -> dict[str, float]:
-        if document.text.startswith("river"):
-            return {}
-        return {"odd": 0.5, "even": 0.5} if len(document.text) % 2 else {"odd": 0.2, "even": 0.8}
+    def by_lamp(documents: Sequence[Document]) -> list[dict[str, float]]:
+        shares = ({"odd": 0.2, "even": 0.8}, {"odd": 0.5, "even": 0.5})
+        return [{} if one.text.startswith("river") else shares[len(one.text) % 2] for one in documents]
 
     corpus = build(documents(), tmp_path / "out", name="c", label=by_lamp)
     assert corpus.names == ("even",)

@@ -48,7 +48,7 @@ def demo(
 
 @app.command("list")
 def list_parts(
-    kind: str | None = typer.Argument(None, help="laws, strategies, trainers or splitters; default: all."),
+    kind: str | None = typer.Argument(None, help="A kind of part: laws, strategies, splitters, steps …; default: all."),
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Every part with its title and paper.

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mixdesk.core import checks
 from mixdesk.core.checks import Pairs, core_type, put
@@ -15,13 +19,18 @@ class Document:
     """One text as it was read.
 
     Fields: `text`; `label` the domain its source gives it; `license` SPDX expression; `source` where it was found
-    (file and line), for error messages and attributions.
+    (file and line), for error messages; `url` and `author` as the source states them, for attributions; `language`
+    ISO 639-1 code; `scores` quality scores by name, larger is better, that the source came with or a step gave.
     """
 
     text: str
     label: str | None = None
     license: str | None = None
     source: str = ""
+    url: str = ""
+    author: str = ""
+    language: str | None = None
+    scores: Pairs = ()
 
 
 @core_type
@@ -126,3 +135,28 @@ class Corpus:
         for domain in self.domains:
             parts += [domain.name, domain.fingerprint]
         return fingerprint(*parts)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class TokenPart:
+    """Token documents of one domain and split: `lengths` (n,) tokens of each, and their ids when asked for.
+
+    `ids(i)` gives the ids of document i; it reads only those. `split` is train, valid (of a domain) or set.
+    """
+
+    domain: str
+    split: str
+    lengths: NDArray[np.int64]
+    ids: Callable[[int], NDArray[np.int64]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Tokenised:
+    """Somebody's tokenised data, known by its index: `parts`, type of the ids on disk, and the end-of-document id.
+
+    `separator` is None where the data has none or does not say; then lengths count every token, else separators too.
+    """
+
+    parts: tuple[TokenPart, ...]
+    dtype: str
+    separator: int | None = None

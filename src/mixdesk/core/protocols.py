@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from mixdesk.core.corpus import Document
+from mixdesk.core.corpus import Document, Tokenised, TokenPart
 from mixdesk.core.observations import Floats, Inputs, Ints, Observations, Prediction
 from mixdesk.core.plan import Proposal, Recommendation, TrialSpec
 from mixdesk.core.trial import Event, Result, StudyView
@@ -109,11 +109,27 @@ class Trainer(Protocol):
         """Give back processes and handles."""
 
 
+class Step(Protocol):
+    """Cleans one document. Pure and picklable: it runs in worker processes, file by file.
+
+    The pipeline counts what each step removed and changed and keeps examples of both; a step only decides.
+    """
+
+    title: ClassVar[str]
+    reference: ClassVar[str]
+
+    def apply(self, document: Document) -> Document | str:
+        """The document, perhaps changed, or the name of the rule by which it goes."""
+
+
 class SplitModel(Protocol):
     """A splitter that has seen its sample."""
 
-    def label(self, document: Document) -> dict[str, float]:
-        """Domain → probability; empty where the document belongs nowhere."""
+    def label(self, documents: Sequence[Document]) -> list[dict[str, float]]:
+        """For each document domain → probability; empty where it belongs nowhere."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data from which `Splitter.restore` makes a model with the same labels."""
 
 
 class Splitter(Protocol):
@@ -123,7 +139,48 @@ class Splitter(Protocol):
     reference: ClassVar[str]
 
     def prepare(self, sample: Iterable[Document]) -> SplitModel:
+        """Learn what is needed from a sample of documents.
+
+        Raises:
+            NotEnoughEvidence: the sample is too small to be cut.
+        """
+
+    def restore(self, data: dict[str, Any]) -> SplitModel:
+        """The model that `SplitModel.to_dict` wrote."""
+
+
+class ScoreModel(Protocol):
+    """A scorer that has seen its sample."""
+
+    def score(self, documents: Sequence[Document]) -> Floats:
+        """Quality of each document, (n,); larger is better."""
+
+
+class Scorer(Protocol):
+    """Judges the quality of documents."""
+
+    title: ClassVar[str]
+    reference: ClassVar[str]
+
+    def prepare(self, sample: Iterable[Document]) -> ScoreModel:
         """Learn what is needed from a sample of documents."""
+
+
+class Format(Protocol):
+    """Somebody's token data."""
+
+    title: ClassVar[str]
+    reference: ClassVar[str]
+
+    def read(self, path: Path) -> Tokenised:
+        """What lies at a path, by its index alone: no token is read until it is asked for.
+
+        Raises:
+            InputError: not this format, or damaged.
+        """
+
+    def write(self, parts: Sequence[TokenPart], out: Path) -> list[Path]:
+        """Write sequences of documents as this format under `out`; the files."""
 
 
 # Progress of long work, drawn by the CLI: called with (what, done, total); total 0 = unknown.

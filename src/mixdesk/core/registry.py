@@ -17,7 +17,15 @@ from mixdesk.core.errors import InputError, MissingExtra
 from mixdesk.core.plan import Plug
 
 # kind → room. The kind's name is also the entry-point group, `mixdesk.laws` and so on.
-ROOMS = {"laws": "laws", "strategies": "search", "trainers": "trainers", "splitters": "domains"}
+ROOMS = {
+    "laws": "laws",
+    "strategies": "search",
+    "trainers": "trainers",
+    "splitters": "domains",
+    "scorers": "domains.scores",
+    "steps": "corpus.steps",
+    "formats": "corpus.formats",
+}
 # Third-party modules that a part or runner may need → the extra that brings them.
 EXTRAS = {
     "torch": "train",

@@ -53,15 +53,16 @@ class Part:
     set: EvalSet | None = None
 
 
-def own_label(document: Document) -> dict[str, float]:
-    """The label the document came with, as its domain.
+def own_label(documents: Sequence[Document]) -> list[dict[str, float]]:
+    """The label each document came with, as its domain.
 
     Raises:
-        InputError: it has none.
+        InputError: one has none.
     """
-    if not document.label:
-        raise InputError("the document has no label", value=document.source, bound="a domain", remedy="label it")
-    return {document.label: 1.0}
+    for document in documents:
+        if not document.label:
+            raise InputError("the document has no label", value=document.source, bound="a domain", remedy="label it")
+    return [{str(document.label): 1.0} for document in documents]
 
 
 def build(  # noqa: PLR0913  (the one door to the room; all but two are keywords)

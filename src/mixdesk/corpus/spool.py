@@ -7,7 +7,7 @@ The last is written last: a spool without it does not exist.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -25,8 +25,8 @@ from mixdesk.corpus.dedup import ExactDedup
 from mixdesk.corpus.read import Skipped
 from mixdesk.corpus.shards import Left
 
-# Domain → probability of a document; empty or None: it belongs nowhere.
-Label = Callable[[Document], Mapping[str, float] | None]
+# For each document domain → probability; empty: it belongs nowhere.
+Label = Callable[[Sequence[Document]], Sequence[Mapping[str, float]]]
 
 # `hash` sha256 of the text as it is; `place`, `license` positions in the lists of SpoolInfo.
 ROW = np.dtype([("hash", "S32"), ("offset", "<u8"), ("n_bytes", "<u8"), ("place", "<u4"), ("license", "<u4")])
@@ -179,7 +179,7 @@ def _domain_of(document: Document, label: Label, skipped: Skipped) -> str | None
     """The most probable domain (the first by name among equals), or None where it belongs nowhere or was refused."""
     where = document.source or document.text[:40]
     try:
-        shares = label(document)
+        shares = label([document])[0]
         if not shares:
             skipped.count("no domain", f"`{where}` belongs to no domain")
             return None

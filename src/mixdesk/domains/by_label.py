@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from mixdesk.core.corpus import Document
 from mixdesk.core.errors import InputError
@@ -25,12 +25,23 @@ class ByLabel:
         """This splitter; the sample is not read."""
         return self
 
-    def label(self, document: Document) -> dict[str, float]:
-        """The document's label with probability one.
+    def restore(self, data: dict[str, Any]) -> ByLabel:
+        """The splitter with the default that a model was written with."""
+        return ByLabel(default=data["default"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The default."""
+        return {"default": self.default}
+
+    def label(self, documents: Sequence[Document]) -> list[dict[str, float]]:
+        """The label of each document with probability one.
 
         Raises:
             InputError: no label and no default.
         """
+        return [{self._name(document): 1.0} for document in documents]
+
+    def _name(self, document: Document) -> str:
         name = document.label or self.default
         if name is None:
             raise InputError(
@@ -39,4 +50,4 @@ class ByLabel:
                 bound="a label in its record or from its folder",
                 remedy="label it, or give by_label a `default`",
             )
-        return {name: 1.0}
+        return name

@@ -1,0 +1,3 @@
+"""Formats of others' token data: read by their index, written from our shards."""
+
+PARTS: dict[str, str] = {}

@@ -1,0 +1,3 @@
+"""Scorers: the quality of documents, one part a file."""
+
+PARTS: dict[str, str] = {}
