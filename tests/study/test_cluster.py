@@ -209,3 +209,23 @@ def test_a_driver_that_ends_is_taken_up_by_the_next(
     kinds = [event for event in events_of(tmp_path)[n_before:] if event.kind in ("asked", "done")]
     assert {event.trial for event in kinds[: len(pending)]} == pending
     assert {event.kind for event in kinds[: len(pending)]} == {"done"}
+
+
+def dies_once(item: tuple[Path, int]) -> int:
+    """Kills its worker the first time that a folder sees item 3."""
+    folder, i = item
+    marker = folder / "died"
+    if i == 3 and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if i == 99:
+        raise InputError("a file is broken", value=i, bound="a whole one", remedy="fetch it")
+    return i * i
+
+
+def test_a_map_keeps_the_order_outlives_a_killed_worker_and_raises_our_errors(address: str, tmp_path: Path) -> None:
+    with cluster.ray_map(address) as run:
+        assert list(run(dies_once, ((tmp_path, i) for i in range(12)))) == [i * i for i in range(12)]
+        assert (tmp_path / "died").exists()
+        with pytest.raises(InputError, match="a file is broken"):
+            list(run(dies_once, [(tmp_path, 1), (tmp_path, 99)]))

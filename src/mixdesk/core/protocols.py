@@ -185,3 +185,6 @@ class Format(Protocol):
 
 # Progress of long work, drawn by the CLI: called with (what, done, total); total 0 = unknown.
 Progress = Callable[[str, int, int], None]
+
+# Calls of a function on items, results in the items' order: `map` itself, a pool's, or a cluster's.
+Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]

@@ -18,7 +18,8 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,7 +33,7 @@ from ray.exceptions import RayError, RayTaskError
 from mixdesk.core import checks
 from mixdesk.core.errors import InputError, MixdeskError, WorkerError
 from mixdesk.core.plan import TrialSpec
-from mixdesk.core.protocols import Progress, Strategy, Trainer
+from mixdesk.core.protocols import Map, Progress, Strategy, Trainer
 from mixdesk.core.trial import Event, Result
 from mixdesk.study import local
 from mixdesk.study.study import Study
@@ -75,6 +76,40 @@ def run(
             return local.run(study, strategy, fleet, jobs=n_slots, n_trials=n_trials, progress=progress)
         finally:
             fleet.close()
+
+
+@contextmanager
+def ray_map(address: str | None = None) -> Iterator[Map]:
+    """A `map` whose calls run as tasks on a cluster, results in the order of the items: for the files of a corpus.
+
+    A task whose worker dies is run again by Ray, so a function must give the same when it is called twice. At most two
+    tasks per CPU are out at once, however many items there are.
+
+    Raises:
+        InputError: no cluster answers.
+    """
+    with _joined(address):
+        n_out = 2 * max(int(ray.cluster_resources().get("CPU", 1)), 1)
+
+        def run(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+            task = ray.remote(num_cpus=1, max_retries=3)(function)
+            waiting: deque[Any] = deque()
+            for item in items:
+                waiting.append(task.remote(item))
+                if len(waiting) >= n_out:
+                    yield _result(waiting.popleft())
+            while waiting:
+                yield _result(waiting.popleft())
+
+        yield run
+
+
+def _result(reference: Any) -> Any:
+    """What a task gave; an error of ours as it was raised there."""
+    try:
+        return ray.get(reference)
+    except RayTaskError as error:
+        raise error.cause if isinstance(error.cause, MixdeskError) else error from None
 
 
 @contextmanager
