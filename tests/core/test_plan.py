@@ -125,3 +125,12 @@ def test_a_proposal_is_completed_from_its_rung():
 def test_specs_that_make_no_sense_are_refused(change):
     with pytest.raises(InputError):
         replace(SPECS["plain"], **change)
+
+
+def test_a_plug_is_read_from_a_command_line() -> None:
+    assert Plug.parse("by_label") == Plug(name="by_label")
+    assert Plug.parse('a:k=20, keep=["de","fr"],path=x/y.jsonl') == Plug(
+        name="a", options={"k": 20, "keep": ["de", "fr"], "path": "x/y.jsonl"}
+    )
+    with pytest.raises(InputError, match="an option without a value"):
+        Plug.parse("a:k")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 from mixdesk.core import checks
@@ -10,6 +12,9 @@ from mixdesk.core.errors import InputError
 from mixdesk.core.files import canonical, fingerprint, to_data
 from mixdesk.core.mixture import Mixture, Schedule
 from mixdesk.core.scale import Hyper, ModelSpec, Rung, Scale
+
+# Options of a plug on a command line: commas between brackets belong to a value.
+_OPTION = re.compile(r"(?:\[[^\]]*\]|\{[^}]*\}|[^,\[{])+")
 
 
 @core_type
@@ -21,6 +26,33 @@ class Plug:
 
     def __post_init__(self) -> None:
         put(self, name=checks.label("name", self.name), options=tuple(sorted(dict(self.options).items())))
+
+    @classmethod
+    def parse(cls, text: str) -> Plug:
+        """A part as a command line names it: `name` or `name:option=value,option=value`; values JSON, else words.
+
+        >>> Plug.parse("by_cluster:k=20")
+        Plug(name='by_cluster', options=(('k', 20),))
+
+        Raises:
+            InputError: an option without a value.
+        """
+        name, colon, rest = text.partition(":")
+        options: dict[str, Any] = {}
+        for pair in _OPTION.findall(rest) if colon else ():
+            key, equals, value = pair.strip().partition("=")
+            if not equals or not key:
+                raise InputError(
+                    f"`{text}` has an option without a value",
+                    value=pair,
+                    bound="name:option=value,option=value",
+                    remedy=f"e.g. {name}:k=20",
+                )
+            try:
+                options[key.strip()] = json.loads(value)
+            except ValueError:
+                options[key.strip()] = value.strip()
+        return cls(name=name.strip(), options=tuple(options.items()))
 
 
 @core_type
