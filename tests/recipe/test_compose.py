@@ -300,6 +300,7 @@ def test_rivals_of_two_stages_are_trained_in_two_stages(view: StudyView, recipe:
     c = confirmed(two, told).against(NATURAL)
     assert c is not None
     assert (c.basis, c.n_pairs) == ("trained", 5)
+    assert "this schedule" in judge(confirmed(two, told)).headline
     with pytest.raises(NotEnoughEvidence, match="too few pairs"):
         confirmed(recipe, told)
     frozen = freeze(two, told, "2026-01-01")
