@@ -269,6 +269,13 @@ def test_cheap_fidelities_run_on_the_real_engine(strategy: str, tmp_path: Path, 
     assert all(trial.flops < 0.2 * study.view().rung(trial.rung).flops for trial in merges)
     words = {"halving": "rung `short`", "merge": "rank correlation", "micro_anneal": "control"}[strategy]
     assert words in make_strategy(config).recommend(study.view(), None).why
+    if strategy == "micro_anneal":
+        recipe = mx.confirm_recipe(study, mx.make_recipe(study), replicates=2, jobs=2)
+        assert [stage.until for stage in recipe.plan.schedule.stages] == [pytest.approx(2 / 3), 1.0]
+        assert {recipe.against(rival).basis for rival in ("natural", "uniform")} == {"trained"}
+        fresh = [trial for trial in study.view().at("target") if trial.spec.replicate >= 1000]
+        assert {trial.spec.plan.hyper.decay for trial in fresh} == {recipe.plan.hyper.decay}
+        assert mx.write_desk(study, tmp_path / "desk.html").exists()
 
 
 def test_a_runner_is_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 import mixdesk as mx
 from mixdesk.cli.main import app
+from mixdesk.core.errors import InputError
 from mixdesk.core.mixture import Mixture
 from mixdesk.testing.worlds import World, loglinear, power, pure_noise, swarm
 
@@ -175,3 +176,24 @@ def test_start_shows_epochs_and_that_no_run_supports_it(pico_corpus: Path) -> No
 def test_a_run_beyond_the_cap_is_refused(pico_corpus: Path) -> None:
     with pytest.raises(mx.Infeasible, match="is longer than 4 epochs"):
         mx.start_recipe(pico_corpus, n_tokens=10**15)
+
+
+def test_two_stages_are_shown_beside_their_average(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "two.json"
+    printed = run("make", folder, *LAW, "--stages", "2", "--last-share", "0.2", "--out", out)
+    assert "0% to 80%" in printed
+    assert "80% to 100%" in printed
+    assert "learning rate falls to zero" in printed
+    two, one = mx.read_recipe(out), mx.make_recipe(mx.open_study(folder), law="exponential", out=tmp_path / "one.json")
+    natural = mx.open_study(folder).view().natural
+    assert [stage.until for stage in two.plan.schedule.stages] == [0.8, 1.0]
+    assert [stage.mixture for stage in two.plan.schedule.stages] == [natural, one.mixture]
+    assert run("show", out) == printed
+    study = mx.open_study(folder)
+    page = mx.write_desk(study, tmp_path / "desk.html", recipes=[two]).read_text()
+    assert "token average of 2 stages" in page
+    whole = mx.make_recipe(study, law="exponential", last_share=1.0, out=out)
+    assert whole.plan == one.plan
+    for share in (0.0, 1.5):
+        with pytest.raises(InputError, match="last_share"):
+            mx.make_recipe(study, law="exponential", last_share=share)

@@ -107,3 +107,24 @@ def test_average_weighs_stages_by_their_length():
 )
 def test_the_last_step_of_a_path_names_the_quality_bin(leaf, found):
     assert bin_of(leaf) == found
+
+
+def test_a_stage_may_come_before_the_last():
+    base, last = Mixture.of({"a": 0.5, "b": 0.5}), Mixture.of({"a": 0.0, "b": 1.0})
+    schedule = Schedule.ending(last, Stage(mixture=base, until=0.9))
+    assert schedule.average.as_dict() == pytest.approx({"a": 0.45, "b": 0.55})
+    assert schedule.throughout(base).average.as_dict() == pytest.approx(base.as_dict())
+    assert [stage.until for stage in schedule.throughout(base).stages] == [0.9, 1.0]
+    assert Schedule.ending(last) == Schedule.constant(last)
+    assert Schedule.ending(base).throughout(last) == Schedule.constant(last)
+    with pytest.raises(InputError, match="do not cover"):
+        Schedule.ending(last, Stage(mixture=base))
+
+
+def test_dolmino_passes_half_of_its_instruction_data():
+    """OLMo 2, the mix of 50B tokens: FLAN is 16.6 % of it and has 17.0B tokens, printed as 50 % of the source."""
+    mixture = Mixture.of({"flan": 0.166, "rest": 0.834})
+    corpus = corpus_of(flan=17_000_000_000, rest=1_000_000_000_000)
+    assert dict(mixture.epochs(corpus, Scale(n_tokens=50_000_000_000)))["flan"] == pytest.approx(0.488, abs=5e-4)
+    whole = Schedule.ending(mixture, Stage(mixture=Mixture.of({"flan": 0.0, "rest": 1.0}), until=0.95)).average
+    assert dict(whole.epochs(corpus, Scale(n_tokens=1_000_000_000_000)))["flan"] == pytest.approx(0.488, abs=5e-4)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mixdesk.core.errors import InputError
 from mixdesk.core.files import from_data, to_data
 from mixdesk.core.mixture import Mixture, Schedule, Stage
-from mixdesk.core.plan import External, Plug, Proposal, RunPlan, TrialSpec, complete
+from mixdesk.core.plan import External, Plug, Proposal, RunPlan, TrialSpec, complete, plan_at
 from mixdesk.core.scale import Hyper, ModelSpec, MoESpec, Rung, Scale
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "ids.json"
@@ -134,3 +134,18 @@ def test_a_plug_is_read_from_a_command_line() -> None:
     )
     with pytest.raises(InputError, match="an option without a value"):
         Plug.parse("a:k")
+
+
+def test_over_the_last_stage_the_rate_falls():
+    before = Stage(mixture=HALVES, until=0.8)
+    last = Mixture.of({"code": 1.0, "web/news": 0.0})
+    rung = Rung(label="target", scale=Scale(n_tokens=1000), model=MODEL, hyper=Hyper(lr=0.01, warmup=0.9, decay=0.1))
+    plan = plan_at(rung, last, before)
+    assert plan.schedule.stages == (before, Stage(mixture=last))
+    assert plan.hyper == Hyper(lr=0.01, warmup=0.8, decay=1.0 - 0.8)
+    assert plan_at(replace(rung, hyper=None), last, before).hyper == Hyper(decay=1.0 - 0.8)
+    assert plan_at(replace(rung, hyper=None, model=None), last, before).hyper is None
+    assert plan_at(rung, last).hyper == rung.hyper
+    asked = Proposal(mixture=last, rung="target", before=before)
+    assert complete(asked, (rung,)).plan == plan
+    assert complete(replace(asked, before=None), (rung,)).plan == plan_at(rung, last)

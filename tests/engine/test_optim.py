@@ -5,9 +5,14 @@ import itertools
 import pytest
 import torch
 
-from mixdesk.core.scale import Hyper, ModelSpec
+from mixdesk.core.mixture import Mixture, Stage
+from mixdesk.core.plan import plan_at
+from mixdesk.core.scale import Hyper, ModelSpec, Rung
 from mixdesk.engine.model import Transformer
 from mixdesk.engine.optim import Muon, optimizers, orthogonal, rate
+
+MIXTURE = Mixture.of({"a": 1.0})
+RUNG = Rung(label="target", hyper=Hyper(lr=0.02))
 
 
 def test_the_rate_rises_stays_and_falls_to_zero() -> None:
@@ -17,6 +22,16 @@ def test_the_rate_rises_stays_and_falls_to_zero() -> None:
     assert rates[9:60] == [0.02] * 51
     assert all(a > b for a, b in itertools.pairwise(rates[61:]))
     assert rates[-1] == pytest.approx(0.02 / 40)
+
+
+def test_the_rate_of_the_last_stage_begins_where_it_was_and_ends_at_zero() -> None:
+    plan = plan_at(RUNG, MIXTURE, Stage(mixture=MIXTURE, until=0.9))
+    assert plan.hyper is not None
+    rates = [rate(plan.hyper, step, 1000) for step in range(1001)]
+    assert rates[100:901] == pytest.approx([0.02] * 801, rel=1e-12)
+    assert max(abs(a - b) for a, b in itertools.pairwise(rates[900:])) == pytest.approx(0.02 / 100)
+    assert all(a > b for a, b in itertools.pairwise(rates[901:]))
+    assert rates[1000] == 0.0
 
 
 def test_a_rate_without_warmup_and_decay_is_constant() -> None:

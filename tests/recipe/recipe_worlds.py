@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+from mixdesk.core.mixture import Stage
 from mixdesk.core.objective import Objective
 from mixdesk.core.plan import Proposal, complete
 from mixdesk.core.recipe import Recipe
@@ -67,12 +68,14 @@ def shuffled(view: StudyView, seed: int) -> StudyView:
     return dataclasses.replace(view, trials=tuple(trials))
 
 
-def made(view: StudyView, strategy: Exact | None = None, law: Exponential | None = None) -> Recipe:
+def made(
+    view: StudyView, strategy: Exact | None = None, law: Exponential | None = None, before: Stage | None = None
+) -> Recipe:
     strategy, law = strategy or Exact(), law or Exponential()
     obs = view.observations()
     fit = law.fit(obs)
     rows = score.out_of_fold(law, obs, view.objective)
-    recommendation = strategy.recommend(view, fit)
+    recommendation = dataclasses.replace(strategy.recommend(view, fit), before=before)
     return compose(
         view,
         fit,

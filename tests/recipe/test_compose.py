@@ -10,13 +10,15 @@ from recipe_worlds import MEAN, answered, made, shuffled, studied
 from scipy.stats import ttest_rel
 
 from mixdesk.core.errors import InputError, NotEnoughEvidence
-from mixdesk.core.mixture import Mixture
+from mixdesk.core.mixture import Mixture, Schedule, Stage
 from mixdesk.core.objective import Comparison, LeagueRow, Objective
-from mixdesk.core.plan import Proposal
+from mixdesk.core.plan import Proposal, complete
 from mixdesk.core.recipe import BEST_SEEN, NATURAL, UNIFORM, Recipe
 from mixdesk.core.scale import Scale
 from mixdesk.core.space import Space
 from mixdesk.core.trial import StudyView
+from mixdesk.recipe.card import freeze
+from mixdesk.recipe.card import told as card_told
 from mixdesk.recipe.compose import is_in_hull
 from mixdesk.recipe.confirm import confirmed, fresh_proposals
 from mixdesk.recipe.judge import judge
@@ -265,3 +267,56 @@ def test_the_hull_is_exact() -> None:
     inner = np.array([[0.6, 0.2, 0.2], [0.2, 0.6, 0.2], [0.2, 0.2, 0.6]])
     assert is_in_hull(np.array([0.4, 0.4, 0.2]), inner)
     assert not is_in_hull(np.array([0.61, 0.2, 0.19]), inner)
+
+
+BASE = Stage(mixture=Mixture.natural(WORLD.corpus), until=0.75)
+
+
+def test_a_recipe_in_two_stages_says_what_is_known_of_it(view: StudyView, recipe: Recipe) -> None:
+    two = made(view, before=BASE)
+    last = recipe.mixture
+    assert two.plan.schedule == Schedule.ending(last, BASE)
+    average = {name: 0.75 * BASE.mixture.as_dict()[name] + 0.25 * w for name, w in last.as_dict().items()}
+    assert two.mixture.as_dict() == pytest.approx(average)
+    run, unique = view.rungs[-1].scale.n_tokens, {one.name: one.n_tokens for one in WORLD.corpus.domains}
+    assert dict(two.epochs) == pytest.approx({name: w * run / unique[name] for name, w in average.items()})
+    c = two.against(NATURAL)
+    assert c is not None
+    truth = true_value(WORLD, two.mixture) - true_value(WORLD, BASE.mixture)
+    assert c.low - 0.02 <= truth <= c.high + 0.02, "the claim is about the token average"
+    assert "the last 25%" in two.warnings[0]
+    assert "order of the stages" in two.warnings[1]
+    assert not any("stages" in warning for warning in recipe.warnings)
+
+
+def test_rivals_of_two_stages_are_trained_in_two_stages(view: StudyView, recipe: Recipe) -> None:
+    two = made(view, before=BASE)
+    asked = fresh_proposals(two, view)
+    specs = {p.why: complete(p, view.rungs) for p in asked}
+    assert specs["confirm: recipe"].plan.schedule == two.plan.schedule
+    assert specs["confirm: natural"].plan.schedule == two.plan.schedule.throughout(BASE.mixture)
+    assert specs["confirm: natural"].mixture.as_dict() == pytest.approx(BASE.mixture.as_dict())
+    told = answered(view, WORLD, asked)
+    c = confirmed(two, told).against(NATURAL)
+    assert c is not None
+    assert (c.basis, c.n_pairs) == ("trained", 5)
+    assert "this schedule" in judge(confirmed(two, told)).headline
+    with pytest.raises(NotEnoughEvidence, match="too few pairs"):
+        confirmed(recipe, told)
+    frozen = freeze(two, told, "2026-01-01")
+    assert set(card_told(frozen, told)[0]) == {"recipe", *(rival.name for rival in two.rivals)}
+    assert len(card_told(frozen, told)[0]["recipe"][WORLD.metrics[0].name]) == 5
+
+
+def test_a_law_of_anneals_speaks_of_the_last_stage(view: StudyView) -> None:
+    annealed = [
+        dataclasses.replace(t, spec=dataclasses.replace(t.spec, parents=(("feedfeedfeed", 1.0),))) for t in view.trials
+    ]
+    there = dataclasses.replace(view, trials=tuple(annealed))
+    one, two = made(there), made(there, before=BASE)
+    difference = [recipe.against(NATURAL) for recipe in (one, two)]
+    assert difference[0] is not None
+    assert difference[1] is not None
+    assert difference[0].difference == difference[1].difference
+    assert "they say little" in one.warnings[0]
+    assert "between anneals from one base" in two.warnings[1]

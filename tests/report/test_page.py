@@ -13,6 +13,7 @@ from mixdesk.core.mixture import Mixture
 from mixdesk.core.recipe import GuardCheck
 from mixdesk.report import decide, panels, words
 from mixdesk.report.desk import render
+from mixdesk.report.figures import Shared
 
 
 class Reader(HTMLParser):
@@ -217,3 +218,22 @@ def test_a_guard_that_the_search_touches_is_in_doubt_and_not_broken(probability:
         rung="proxy",
     )
     assert decide.guard_mark(check) == mark
+
+
+def test_text_that_domains_share_is_drawn_and_told() -> None:
+    view, answers = VARIANTS["hostile"]()
+    names = view.domains[:2]
+    shared = Shared(
+        domains=names,
+        sets=("exam<b>",),
+        share=((1.0, 0.4, None), (0.1, 1.0, 0.02)),
+        n_words=10,
+        warnings=(f"`{names[0]}` shares 40% of its 10-word windows with `{names[1]}`: merge them",),
+    )
+    page = render(view, answers, shared)
+    assert "Do domains share text?" in Reader(page).text
+    assert "shares 40% of its 10-word windows" in Reader(page).text
+    spec = panels.overlap(shared)
+    assert spec["data"][0]["z"] == [[None, 40.0, None], [10.0, None, 2.0]]
+    assert spec["data"][0]["x"][-1] == "set: exam&lt;b&gt;"
+    assert "Do domains share text?" not in render(view, answers)

@@ -87,6 +87,8 @@ def test_the_end_is_two_more_orders_of_the_best_and_their_soup() -> None:
     assert found.mixture == best.spec.mixture
     control = view.trials[1].final["m0"]
     gain = control - (best.final["m0"] + 0.001)
+    assert found.before is not None
+    assert (found.before.mixture, found.before.until) == (view.natural, pytest.approx(0.9)), "100 of 1000 tokens"
     assert f"best anneal: {gain:.4g} better than the control" in found.why
     assert found.why.endswith("keep it")
     worse = replace(soup, points=(Point(n_tokens=1, metrics={"m0": 9.0}),))
@@ -127,6 +129,13 @@ def test_answers_stay_inside_the_constraints_of_the_target() -> None:
     later = replace(view, constraints=Constraints(upper={"d001": 0.3}))
     found = MicroAnneal().recommend(later, None)
     assert found.mixture.as_dict()["d001"] <= 0.3 + 1e-9
+
+
+def test_of_tokens_that_are_unknown_the_last_stage_has_a_tenth() -> None:
+    rungs = tuple(replace(rung, scale=Scale()) for rung in RUNGS)
+    found = MicroAnneal().recommend(played(study(rungs=rungs)), None)
+    assert found.before is not None
+    assert found.before.until == 0.9
 
 
 def test_flops_alone_bound_the_number_of_blends() -> None:

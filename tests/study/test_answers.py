@@ -12,7 +12,7 @@ from study_runs import DOMAINS, small_config
 
 from mixdesk.core.errors import InputError
 from mixdesk.core.files import from_data
-from mixdesk.core.mixture import Mixture
+from mixdesk.core.mixture import Mixture, Stage
 from mixdesk.core.plan import Proposal, TrialSpec
 from mixdesk.study.answers import read_answers
 from mixdesk.study.study import Study
@@ -202,3 +202,13 @@ def test_trials_with_parents_need_jsonl(study: Study, tmp_path: Path) -> None:
     study.ask_to_file([merge], tmp_path / "asked.jsonl")
     line = json.loads((tmp_path / "asked.jsonl").read_text())
     assert from_data(TrialSpec, line["spec"]) == merge
+
+
+def test_trials_of_two_stages_need_jsonl(study: Study, tmp_path: Path) -> None:
+    mixture, first = study.pending()[0].mixture, study.pending()[1].mixture
+    asked = study.ask([Proposal(mixture=mixture, rung="proxy", before=Stage(mixture=first, until=0.9))])
+    with pytest.raises(InputError, match="which mixture comes when"):
+        study.ask_to_file(asked, tmp_path / "b.csv")
+    study.ask_to_file(asked, tmp_path / "b.jsonl")
+    [line] = (tmp_path / "b.jsonl").read_text().splitlines()
+    assert [stage.get("until", 1.0) for stage in json.loads(line)["spec"]["plan"]["schedule"]["stages"]] == [0.9, 1.0]

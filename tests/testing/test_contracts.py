@@ -9,7 +9,7 @@ import pytest
 from mixdesk.core.mixture import Mixture
 from mixdesk.core.plan import Proposal, Recommendation
 from mixdesk.laws.exponential import Exponential
-from mixdesk.testing.contracts import N_TRIALS, check_law, check_strategy
+from mixdesk.testing.contracts import N_TRIALS, _torn, check_law, check_strategy
 
 
 @dataclass
@@ -105,3 +105,15 @@ def test_a_good_strategy_passes():
 def test_a_bad_strategy_is_found_out(strategy, message):
     with pytest.raises(AssertionError, match=message):
         check_strategy(lambda: strategy, None)
+
+
+def test_a_strategy_that_takes_the_mean_for_the_worst_is_found_out():
+    with pytest.raises(AssertionError, match="no worse than natural's"):
+        check_strategy(Listed, Exponential())
+
+
+def test_the_best_mean_and_the_best_worst_metric_are_far_apart():
+    world = _torn()
+    Y_qm = world.value(np.random.default_rng(0).dirichlet(np.full(5, 0.3), 5_000))
+    natural = float(world.value(world.natural_d).max())
+    assert Y_qm.max(axis=1).min() + 0.1 < natural < Y_qm[Y_qm.mean(axis=1).argmin()].max() - 0.1

@@ -43,7 +43,7 @@ def write_desk(
         recipes = [read_recipe(found) for found in paths]
     domains = set(study.view().domains)
     for recipe in recipes:
-        strange = sorted(set(recipe.plan.schedule.stages[0].mixture.domains) ^ domains)
+        strange = sorted(set(recipe.plan.schedule.domains) ^ domains)
         if strange:
             raise InputError(
                 "the recipe is of another study",

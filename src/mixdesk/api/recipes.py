@@ -18,9 +18,9 @@ from mixdesk.api.studies import make_strategy, make_trainer, open_study
 from mixdesk.core import checks, registry
 from mixdesk.core.errors import InputError, NotEnoughEvidence
 from mixdesk.core.files import read_json, write_json
-from mixdesk.core.mixture import Mixture
+from mixdesk.core.mixture import Mixture, Stage
 from mixdesk.core.objective import Objective
-from mixdesk.core.plan import Plug
+from mixdesk.core.plan import Plug, Recommendation
 from mixdesk.core.protocols import Progress
 from mixdesk.core.recipe import NATURAL, RIVALS, CardScore, Move, ParetoPoint, PredictionCard, Recipe
 from mixdesk.core.trial import StudyView
@@ -29,8 +29,10 @@ from mixdesk.recipe.judge import FEW_PER_DOMAIN, FIRM_PAIRS, Ground, Weakness, w
 from mixdesk.recipe.predicted import OBJECTIVE, rung_of
 from mixdesk.recipe.start import MAX_EPOCHS, Start, start_mixtures
 from mixdesk.recipe.why import Why, explain
+from mixdesk.search.ladder import general_mixture
 from mixdesk.search.move import smallest_step
 from mixdesk.search.pareto import pareto_set, wanted
+from mixdesk.search.terrain import target_space
 from mixdesk.search.worth import Worth, weigh
 from mixdesk.study import local, sheets, sizes
 from mixdesk.study.columns import usual_column
@@ -68,8 +70,13 @@ def make_recipe(
     evidence: Evidence | None = None,
     date: str | None = None,
     out: Path | str | None = None,
+    last_share: float | None = None,
 ) -> Recipe:
     """The recipe of a study: fit a law, search it under the constraints, compare with every rival, judge.
+
+    With `last_share`, in (0, 1], the run has two stages: the natural mixture, then for that share of the tokens the
+    one searched for, while the learning rate falls to zero; 1 is one stage. Default: as the strategy
+    says.
 
     Writes `recipe.json` into the study (or to `out`), and the law beside it as `laws/<name>.json`. A refusal is a
     recipe too: read `recipe.verdict`. Its prediction card, frozen on `date` (ISO; default: today), is kept in the
@@ -86,7 +93,7 @@ def make_recipe(
     recipe = compose.compose(
         view,
         found.fit,
-        chooser.recommend(view, found.fit),
+        _staged(view, chooser.recommend(view, found.fit), last_share),
         found.scores,
         law=found.law.name,
         strategy=plug.name,
@@ -100,6 +107,21 @@ def make_recipe(
     save_fit(study, found.fit, found.law)
     write_json(Path(out) if out is not None else study.folder / "recipe.json", recipe)
     return recipe
+
+
+def _staged(view: StudyView, found: Recommendation, last_share: float | None) -> Recommendation:
+    """The recommendation for the last stage of a run, after the natural mixture or the nearest that is allowed.
+
+    Raises:
+        InputError: the share is not between 0 and 1.
+    """
+    if last_share is None:
+        return found
+    checks.finite("last_share", last_share, 0.0, 1.0, open_low=True)
+    if last_share == 1.0:
+        return dataclasses.replace(found, before=None)
+    base = general_mixture(view, target_space(view)) if found.before is None else found.before.mixture
+    return dataclasses.replace(found, before=Stage(mixture=base, until=1.0 - last_share))
 
 
 def confirm_recipe(

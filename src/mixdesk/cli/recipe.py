@@ -59,12 +59,16 @@ def start(
 
 
 @app.command()
-def make(
+def make(  # noqa: PLR0913  (its parameters are the command line)
     folder: Path = FOLDER,
     law: str | None = typer.Option(None, help="Default: the study's."),
     strategy: str | None = typer.Option(None, help="Default: the study's."),
     objective: list[str] = OBJECTIVE,
     guard: list[str] = GUARD,
+    stages: int | None = typer.Option(
+        None, min=1, max=2, help="2: the natural mixture, then the recipe's own. Default: 1, or as the strategy says."
+    ),
+    last_share: float = typer.Option(0.1, help="With --stages 2: the last stage's share of the tokens."),
     out: Path | None = typer.Option(None, "--out", "-o", help="Default: FOLDER/recipe.json."),
     as_json: bool = JSON_OPTION,
 ) -> None:
@@ -73,7 +77,14 @@ def make(
     Example: mixdesk recipe make my-study
     """
     study = mixdesk.open_study(folder)
-    recipe = mixdesk.make_recipe(study, law=law, strategy=strategy, objective=_wanted(study, objective, guard), out=out)
+    recipe = mixdesk.make_recipe(
+        study,
+        law=law,
+        strategy=strategy,
+        objective=_wanted(study, objective, guard),
+        out=out,
+        last_share=None if stages is None else last_share if stages == 2 else 1.0,
+    )
     print_recipe(recipe, as_json=as_json)
     raise typer.Exit(recipe.verdict.exit_code)
 
@@ -246,11 +257,18 @@ def print_recipe(recipe: Recipe, *, as_json: bool = False) -> None:
     say(f"{verdict.headline}\n{verdict.reason}\n{verdict.remedy}\n")
     epochs = dict(recipe.epochs)
     rivals = {rival.name: rival.mixture.as_dict() for rival in recipe.rivals}
-    is_refused = verdict.name == "too weak"
+    stages = recipe.plan.schedule.stages
+    is_staged, is_refused = len(stages) > 1, verdict.name == "too weak"
+    ends = [0.0, *(stage.until for stage in stages)]
+    parts = {
+        f"{start:.0%} to {stage.until:.0%}": stage.mixture.as_dict()
+        for start, stage in zip(ends[:-1], stages, strict=True)
+    }
     rows = [
         {
             "domain": name,
             ("candidate" if is_refused else "recipe"): weight,
+            **({part: weights.get(name, 0.0) for part, weights in parts.items()} if is_staged else {}),
             **({"epochs": epochs.get(name)} if epochs else {}),
             **{rival: weights.get(name, 0.0) for rival, weights in rivals.items()},
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from mixdesk.core import checks
 from mixdesk.core.checks import Pairs, core_type, put
@@ -186,6 +187,15 @@ class Schedule:
     def constant(cls, mixture: Mixture) -> Schedule:
         """One stage from start to end."""
         return cls(stages=(Stage(mixture=mixture),))
+
+    @classmethod
+    def ending(cls, mixture: Mixture, before: Stage | None = None) -> Schedule:
+        """The mixture to the end, after the stage `before` where there is one."""
+        return cls.constant(mixture) if before is None else cls(stages=(before, Stage(mixture=mixture)))
+
+    def throughout(self, mixture: Mixture) -> Schedule:
+        """The same stages, each with this mixture."""
+        return Schedule(stages=tuple(replace(stage, mixture=mixture) for stage in self.stages))
 
     @property
     def domains(self) -> tuple[str, ...]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 from mixdesk.core import checks
 from mixdesk.core.checks import Options, Pairs, core_type, put
 from mixdesk.core.errors import InputError
 from mixdesk.core.files import canonical, fingerprint, to_data
-from mixdesk.core.mixture import Mixture, Schedule
+from mixdesk.core.mixture import Mixture, Schedule, Stage
 from mixdesk.core.scale import Hyper, ModelSpec, Rung, Scale
 
 # Options of a plug on a command line: commas between brackets belong to a value.
@@ -140,7 +141,8 @@ FIRST_FRESH_REPLICATE = 1000
 class Proposal:
     """What a strategy asks: a mixture at a rung, as one replicate, and the reason in words.
 
-    `method` and `parents` as in `TrialSpec`: a merge of trained trials, or a training that starts from one.
+    `method` and `parents` as in `TrialSpec`: a merge of trained trials, or a training that starts from one; `before`
+    the stage that comes before the mixture in a run of two stages.
     """
 
     mixture: Mixture
@@ -149,6 +151,7 @@ class Proposal:
     why: str = ""
     method: str = "train"
     parents: Pairs = ()
+    before: Stage | None = None
 
     def __post_init__(self) -> None:
         put(self, parents=checks.pairs("parents", self.parents))
@@ -159,16 +162,31 @@ class Recommendation:
     """What a strategy answers.
 
     `mixture` the best; `spread` per domain (name → half the range of the near-optimal mixtures); `binding` names of
-    the constraints that hold it; `why` in words.
+    the constraints that hold it; `why` in words; `before` the stage that a run has first, where the mixture is for its
+    last stage alone.
     """
 
     mixture: Mixture
     spread: Pairs = ()
     binding: tuple[str, ...] = ()
     why: str = ""
+    before: Stage | None = None
 
     def __post_init__(self) -> None:
         put(self, spread=checks.pairs("spread", self.spread))
+
+
+def plan_at(rung: Rung, mixture: Mixture, before: Stage | None = None) -> RunPlan:
+    """The plan of a run at a rung; after a stage `before`, the learning rate falls to zero over the last stage.
+
+    `Hyper.decay` is the last stage's share of the tokens, so the rate begins to fall where the mixture changes; a
+    longer warm-up ends there.
+    """
+    hyper = rung.hyper
+    if before is not None and (hyper is not None or rung.model is not None):
+        hyper = hyper or Hyper()
+        hyper = replace(hyper, decay=1.0 - before.until, warmup=min(hyper.warmup, before.until))
+    return RunPlan(schedule=Schedule.ending(mixture, before), scale=rung.scale, model=rung.model, hyper=hyper)
 
 
 def complete(
@@ -188,9 +206,8 @@ def complete(
             remedy=checks.nearest(proposal.rung, by_label),
         )
     rung = by_label[proposal.rung]
-    plan = RunPlan(schedule=Schedule.constant(proposal.mixture), scale=rung.scale, model=rung.model, hyper=rung.hyper)
     return TrialSpec(
-        plan=plan,
+        plan=plan_at(rung, proposal.mixture, proposal.before),
         corpus=corpus,
         evals=evals,
         replicate=proposal.replicate,

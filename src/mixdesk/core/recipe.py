@@ -8,7 +8,7 @@ from mixdesk.core import checks
 from mixdesk.core.checks import Pairs, core_type, put
 from mixdesk.core.errors import InputError
 from mixdesk.core.files import canonical, fingerprint
-from mixdesk.core.mixture import Mixture
+from mixdesk.core.mixture import Mixture, Schedule
 from mixdesk.core.objective import BEST_SEEN as BEST_SEEN
 from mixdesk.core.objective import NATURAL as NATURAL
 from mixdesk.core.objective import RIVALS as RIVALS
@@ -95,6 +95,7 @@ class PredictionCard:
     `date` given by whoever froze it (ISO); `mixtures` the recipe (named "recipe") and its rivals; `plan` id of the
     recipe's plan; `expected` values of one new run of the recipe and `comparisons` with the rivals, both at `rung`, of
     size `scale`; elsewhere only the signs of the differences are claimed. `record_sha256` of the events behind it.
+    `schedule` the recipe's where it has stages: its mixture above is then their token average.
     """
 
     date: str
@@ -110,6 +111,7 @@ class PredictionCard:
     law: str
     version: str
     scale: Scale = Scale()
+    schedule: Schedule | None = None
 
     @property
     def id(self) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from mixdesk.core.checks import nearest
 from mixdesk.core.errors import InputError, NotEnoughEvidence
+from mixdesk.core.mixture import Schedule
 from mixdesk.core.observations import Floats
 from mixdesk.core.recipe import CardScore, PredictionCard, Recipe, Rival, ScoredClaim
 from mixdesk.core.trial import StudyView
@@ -43,6 +44,7 @@ def freeze(recipe: Recipe, view: StudyView, date: str) -> PredictionCard:
         law=recipe.provenance.law,
         version=recipe.provenance.version,
         scale=next(one.scale for one in view.rungs if one.label == rung),
+        schedule=recipe.plan.schedule if len(recipe.plan.schedule.stages) > 1 else None,
     )
 
 
@@ -55,7 +57,7 @@ def told(card: PredictionCard, view: StudyView) -> tuple[dict[str, dict[str, lis
         NotEnoughEvidence: there is none.
     """
     for rung in reversed(view.rungs):
-        runs = {one.name: by_replicate(view, one.mixture, rung.label) for one in card.mixtures}
+        runs = {one.name: by_replicate(view, _schedule(card, one), rung.label) for one in card.mixtures}
         if runs.get(RECIPE):
             found = {
                 name: {metric.name: [t.final[metric.name] for t in trials.values() if metric.name in t.final]
@@ -69,6 +71,13 @@ def told(card: PredictionCard, view: StudyView) -> tuple[dict[str, dict[str, lis
         bound="at least one",
         remedy="confirm the recipe, or give the big run's results as a table",
     )
+
+
+def _schedule(card: PredictionCard, one: Rival) -> Schedule:
+    """What a run of the recipe, or of a rival beside it, trains on."""
+    if card.schedule is None:
+        return Schedule.constant(one.mixture)
+    return card.schedule if one.name == RECIPE else card.schedule.throughout(one.mixture)
 
 
 def tabled(

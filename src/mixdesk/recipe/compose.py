@@ -13,10 +13,10 @@ import numpy as np
 from scipy.optimize import linprog
 
 from mixdesk.core.errors import NotEnoughEvidence
-from mixdesk.core.mixture import Mixture, Schedule
+from mixdesk.core.mixture import Mixture
 from mixdesk.core.objective import LeagueRow
 from mixdesk.core.observations import Floats
-from mixdesk.core.plan import Recommendation, RunPlan
+from mixdesk.core.plan import Recommendation, plan_at
 from mixdesk.core.protocols import LawFit
 from mixdesk.core.recipe import BEST_SEEN, NATURAL, UNIFORM, Provenance, Recipe, Rival
 from mixdesk.core.region import Region
@@ -52,15 +52,15 @@ def compose(
         NotEnoughEvidence: no finished trial.
     """
     rivals = find_rivals(view)
-    mixture = recommendation.mixture
     target = view.rungs[-1]
-    W_qd = np.array([mixture.over(view.domains), *(rival.mixture.over(view.domains) for rival in rivals)])
+    plan = plan_at(target, recommendation.mixture, recommendation.before)
+    judged = predicted.spoken(view, plan.schedule)
+    W_qd = np.array([judged.over(view.domains), *(rival.mixture.over(view.domains) for rival in rivals)])
     found = predicted.sides(view, fit, W_qd)
     obs = view.observations(view.fullest.label)
     region = Region.of(obs.W_nd)
     leverage = float(region.leverage(W_qd[:1])[0])
     place = "inside" if leverage <= region.inner else "edge" if leverage <= region.limit * (1 + 1e-6) else "outside"
-    plan = RunPlan(schedule=Schedule.constant(mixture), scale=target.scale, model=target.model, hyper=target.hyper)
     n_by_state = {state: sum(t.state == state for t in view.at()) for state in ("diverged", "failed")}
     spent = [trial.flops for trial in view.trials if trial.flops is not None]
     provenance = Provenance(
@@ -89,7 +89,7 @@ def compose(
         verdict=UNJUDGED,
         provenance=provenance,
         expected=predicted.expected(view, fit, found),
-        epochs=mixture.epochs(view.corpus, target.scale) if view.corpus is not None else (),
+        epochs=plan.schedule.average.epochs(view.corpus, target.scale) if view.corpus is not None else (),
         spread=recommendation.spread,
         binding=tuple(dict.fromkeys(recommendation.binding)),
         region=place,
@@ -137,7 +137,7 @@ def _trial_of(view: StudyView, mixture: Mixture) -> str | None:
 def _warnings(view: StudyView, recipe: Recipe) -> tuple[str, ...]:
     """What a reader should know before acting, most weighty first."""
     d, facts = len(view.domains), recipe.provenance
-    out = []
+    out = _of_stages(view, recipe)
     if recipe.region != "inside":
         where = "outside the region" if recipe.region == "outside" else "at the edge"
         out.append(f"The recipe lies {where} of the runs: {recipe.leverage:.2f} of the farthest trial's leverage.")
@@ -163,3 +163,27 @@ def _warnings(view: StudyView, recipe: Recipe) -> tuple[str, ...]:
     if view.natural is None:
         out.append("The natural mixture is unknown: no token counts were given.")
     return tuple(out)
+
+
+def _of_stages(view: StudyView, recipe: Recipe) -> list[str]:
+    """What to know of a recipe in two stages, or of one that is judged by runs of a last stage."""
+    stages, is_of_anneals = recipe.plan.schedule.stages, predicted.is_of_anneals(view)
+    if len(stages) == 1:
+        wrong = "The law's runs went on from a base: of a run with one mixture from its start they say little."
+        return [wrong] if is_of_anneals else []
+    share = f"{1.0 - stages[-2].until:.0%}"
+    out = [
+        f"The recipe has two stages: another mixture first, its own for the last {share} of the tokens, over which the "
+        "learning rate falls to zero. Weights and epochs of the whole run are the token average."
+    ]
+    if is_of_anneals:
+        out.append(
+            f"Predicted differences are those of the last stage alone, between anneals from one base at "
+            f"`{view.fullest.label}`: whole runs were not compared, nor were other shares."
+        )
+    else:
+        out.append(
+            "Predicted differences are those of the token average as a constant mixture: what the order of the stages "
+            "adds or costs was not measured. A confirmation measures it."
+        )
+    return out

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from mixdesk.core.errors import InputError, NotEnoughEvidence
-from mixdesk.core.mixture import Mixture
+from mixdesk.core.mixture import Schedule
 from mixdesk.core.objective import Comparison
 from mixdesk.core.observations import Floats
 from mixdesk.core.plan import Proposal
@@ -27,6 +27,8 @@ def fresh_proposals(
     recipe: Recipe, view: StudyView, n_replicates: int = FIRM_PAIRS, rivals: Sequence[str] = RIVALS
 ) -> list[Proposal]:
     """What a confirmation trains: recipe and `rivals` at the target rung, each with the same fresh replicates.
+
+    Rivals of a recipe in two stages keep their mixture in both, and have its learning rate.
 
     Raises:
         InputError: the study has no model or scale to train at, or fewer than 2 replicates are asked.
@@ -46,11 +48,19 @@ def fresh_proposals(
             bound="a target rung with a scale, and a trainer",
             remedy="train the recipe and its rivals with your trainer and tell the results",
         )
-    runs = [("recipe", recipe.mixture), *((r.name, r.mixture) for r in recipe.rivals if r.name in rivals)]
+    schedule = recipe.plan.schedule
+    runs = [("recipe", schedule)]
+    runs += [(r.name, schedule.throughout(r.mixture)) for r in recipe.rivals if r.name in rivals]
     return [
-        Proposal(mixture=mixture, rung=target.label, replicate=FIRST_FRESH_REPLICATE + r, why=f"confirm: {name}")
+        Proposal(
+            mixture=run.stages[-1].mixture,
+            before=run.stages[0] if len(run.stages) > 1 else None,
+            rung=target.label,
+            replicate=FIRST_FRESH_REPLICATE + r,
+            why=f"confirm: {name}",
+        )
         for r in range(n_replicates)
-        for name, mixture in runs
+        for name, run in runs
     ]
 
 
@@ -61,10 +71,10 @@ def confirmed(recipe: Recipe, view: StudyView) -> Recipe:
         NotEnoughEvidence: fewer than 2 replicates of the recipe and of some baseline are done.
     """
     target = view.rungs[-1].label
-    of_recipe = by_replicate(view, recipe.mixture)
+    of_recipe = by_replicate(view, recipe.plan.schedule)
     pairs: dict[tuple[str, str], Floats] = {}
     for rival in recipe.rivals:
-        of_rival = by_replicate(view, rival.mixture)
+        of_rival = by_replicate(view, recipe.plan.schedule.throughout(rival.mixture))
         shared = sorted(set(of_recipe) & set(of_rival))
         if len(shared) >= 2:
             mine, theirs = (measured(view, [runs[r] for r in shared]) for runs in (of_recipe, of_rival))
@@ -95,12 +105,12 @@ def confirmed(recipe: Recipe, view: StudyView) -> Recipe:
     return dataclasses.replace(recipe, verdict=judge(recipe))
 
 
-def by_replicate(view: StudyView, mixture: Mixture, rung: str | None = None) -> dict[int, Trial]:
-    """Finished fresh trials of a mixture at a rung (None: the target), by replicate."""
+def by_replicate(view: StudyView, schedule: Schedule, rung: str | None = None) -> dict[int, Trial]:
+    """Finished fresh trials of a schedule at a rung (None: the target), by replicate."""
     return {
         trial.spec.replicate: trial
         for trial in view.at(rung or view.rungs[-1].label)
-        if trial.final and trial.spec.mixture == mixture and trial.spec.replicate >= FIRST_FRESH_REPLICATE
+        if trial.final and trial.spec.plan.schedule == schedule and trial.spec.replicate >= FIRST_FRESH_REPLICATE
     }
 
 

@@ -96,6 +96,7 @@ def judge(recipe: Recipe) -> Verdict:
     weakness = _weakness(recipe)
     if weakness is not None:
         return weakness
+    what = "mixture" if len(recipe.plan.schedule.stages) == 1 else "schedule"
     found = [recipe.against(rival.name) for rival in recipe.rivals]
     counted = [comparison for comparison in found if comparison is not None]
     is_trained = all(c.basis == "trained" for c in counted if c.rival != BEST_SEEN)
@@ -110,7 +111,7 @@ def judge(recipe: Recipe) -> Verdict:
         if first.rival == BEST_SEEN and all(c.verdict == "better" for c in baselines):
             headline = f"Train on the best mixture seen. It beat this recipe, and both beat {names}."
         else:
-            headline = f"Do not train on this mixture: {first.rival} is better."
+            headline = f"Do not train on this {what}: {first.rival} is better."
         return Verdict(
             name="worse",
             state=state,
@@ -139,7 +140,7 @@ def judge(recipe: Recipe) -> Verdict:
         return Verdict(
             name="better",
             state=state,
-            headline=f"Train on this mixture. It beat {names} in {n_pairs} fresh pairs of runs.",
+            headline=f"Train on this {what}. It beat {names} in {n_pairs} fresh pairs of runs.",
             reason=reason + indicative,
             remedy="Train it at your scale; only order and sign are known beyond the largest trials.",
             recommended="recipe",
@@ -147,7 +148,7 @@ def judge(recipe: Recipe) -> Verdict:
     return Verdict(
         name="better",
         state=state,
-        headline=f"This mixture should beat {names}. No fresh trial has tested it.",
+        headline=f"This {what} should beat {names}. No fresh trial has tested it.",
         reason=reason,
         remedy="Confirm it: train the recipe and its rivals with fresh replicates.",
         recommended="recipe",

@@ -147,7 +147,8 @@ def _limits(view: StudyView, recipe: Recipe) -> Check:
             return Check(mark="wait", title="Repeats are not known", detail=detail, href="#table")
         return Check(mark="wait", title="No limit is set", detail=repeats, href="#table")
     space = Space.build(limits, view.domains, view.corpus, recipe.plan.scale)
-    is_allowed = bool(space.contains(np.array(recipe.mixture.over(view.domains)))[0])
+    used = [stage.mixture.over(view.domains) for stage in recipe.plan.schedule.stages]
+    is_allowed = bool(space.contains(np.array(used)).all())
     if limits.max_epochs is not None:
         repeats += f", limit {limits.max_epochs:g}"
     if recipe.binding:

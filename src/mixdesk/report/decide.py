@@ -301,6 +301,9 @@ def recipe_table(view: StudyView, recipe: Recipe, span: int) -> str:
             cells.append(_meter(row.epochs, limit))
         body.append(cells)
     foot = ["weights are shares of training tokens", words.plural(len(rows), "domain")]
+    stages = recipe.plan.schedule.stages
+    if len(stages) > 1:
+        foot.append(f"token average of {len(stages)} stages, the last from {stages[-2].until:.0%} on")
     if recipe.spread:
         foot.append("± half the range of near-optimal mixtures")
     if has_epochs:

@@ -20,7 +20,7 @@ import plotly.offline
 from mixdesk.core.trial import StudyView
 from mixdesk.report import decide, doubt, figures, words
 from mixdesk.report.colours import Colour, palette
-from mixdesk.report.figures import Answer
+from mixdesk.report.figures import Answer, Shared
 from mixdesk.report.markup import name, text
 
 PAGE = Path(__file__).parent / "page"
@@ -30,15 +30,16 @@ DIGITS = 9
 __all__ = ["Answer", "render"]
 
 
-def render(view: StudyView, answers: tuple[Answer, ...]) -> str:
+def render(view: StudyView, answers: tuple[Answer, ...], shared: Shared | None = None) -> str:
     """The desk of a study as one HTML text: no network, no fonts, everything inside.
 
     Args:
         view: the study as it stands.
         answers: one per question asked of the trials; the first is the headline. Empty while the study runs.
+        shared: text that domains of the corpus have in common, where that was measured.
     """
     lead = figures.lead_of(view, answers[0].recipe if answers else None).mixture
-    evidence, specs = doubt.section(view, answers)
+    evidence, specs = doubt.section(view, answers, shared)
     parts = {
         "title": text(view.name),
         "css": (PAGE / "desk.css").read_text(encoding="utf-8"),

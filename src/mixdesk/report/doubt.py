@@ -13,11 +13,13 @@ from mixdesk.report.markup import card, icon, name, pairs, prose, sign, table, t
 
 # Rows of the trials' table: more belong into a spreadsheet, and the CSV has all of them.
 MOST_ROWS = 400
+# Sentences about overlap on the page.
+MOST_WARNINGS = 8
 
 Specs = dict[str, dict[str, Any]]
 
 
-def section(view: StudyView, answers: tuple[Answer, ...]) -> tuple[str, Specs]:
+def section(view: StudyView, answers: tuple[Answer, ...], shared: figures.Shared | None = None) -> tuple[str, Specs]:
     """The cards of the evidence, and the Plotly specification of each figure by its element's id."""
     specs: Specs = {}
     cards = []
@@ -29,6 +31,8 @@ def section(view: StudyView, answers: tuple[Answer, ...]) -> tuple[str, Specs]:
         cards += [_curves(view, first.recipe, specs), _confirm(view, first.recipe, specs)]
     else:
         cards += [_curves(view, None, specs), _signal(view, None)]
+    if shared is not None:
+        cards.append(_overlap(shared, specs))
     return f'<div class="grid">{"".join(cards)}</div>', specs
 
 
@@ -274,6 +278,20 @@ def _signal(view: StudyView, recipe: Recipe | None) -> str:
         "ratio: over mixtures ÷ within",
     )
     return card(title, question, table(head, rows), foot=foot, span=12, id_="signal")
+
+
+def _overlap(shared: figures.Shared, specs: Specs) -> str:
+    """Whether domains are one, and whether evaluation text stands in them."""
+    height = min(160 + 18 * len(shared.domains), 720)
+    body = _figure("fig-overlap", panels.overlap(shared), specs, height)
+    notes = [f"<li>{prose(one)}</li>" for one in shared.warnings[:MOST_WARNINGS]]
+    more = len(shared.warnings) - len(notes)
+    if more > 0:
+        notes.append(f"<li>and {more} more: <code>mixdesk corpus show --overlap</code></li>")
+    body += f'<ul class="after">{"".join(notes)}</ul>' if notes else '<p class="after">No two domains are one.</p>'
+    foot = (f"share of distinct {shared.n_words}-word windows", "of the row, found in the column; sets: of the set")
+    question = "Weights of domains that share their text cannot be told apart; a set that leaks tests memory."
+    return card("Do domains share text?", question, body, foot=foot, span=12, id_="overlap")
 
 
 def raw(view: StudyView, answers: tuple[Answer, ...]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mixdesk.core.mixture import Mixture, group_of
+from mixdesk.core.mixture import Mixture, Schedule, group_of
 from mixdesk.core.objective import Comparison, LeagueRow, Objective, OutOfFold
 from mixdesk.core.observations import Metric, Noise
 from mixdesk.core.recipe import BEST_SEEN, FIRST_FRESH_REPLICATE, NATURAL, RIVALS, UNIFORM, GuardCheck, Recipe, Rival
@@ -177,6 +177,21 @@ class Paired:
     trained: Comparison
     predicted: Comparison | None
     differences: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shared:
+    """How much of each domain's text stands in others: `share` rows as `domains`, columns `domains`, then `sets`.
+
+    A row of a domain holds the shares of its word windows found in the column; the columns of evaluation sets hold the
+    share of the set's windows that stand in the row's domain. None: not known. `warnings` sentences, worst first.
+    """
+
+    domains: tuple[str, ...]
+    sets: tuple[str, ...]
+    share: tuple[tuple[float | None, ...], ...]
+    n_words: int
+    warnings: tuple[str, ...] = ()
 
 
 def measured(view: StudyView, objective: Objective, metrics: dict[str, float]) -> float:
@@ -441,8 +456,9 @@ def paired(view: StudyView, recipe: Recipe) -> tuple[Paired, ...]:
         trained = [c for c in found if c.basis == "trained"]
         if not trained:
             continue
-        mine = _by_replicate(view, recipe, recipe.mixture, trained[-1].rung)
-        theirs = _by_replicate(view, recipe, rival.mixture, trained[-1].rung)
+        schedule = recipe.plan.schedule
+        mine = _by_replicate(view, recipe, schedule, trained[-1].rung)
+        theirs = _by_replicate(view, recipe, schedule.throughout(rival.mixture), trained[-1].rung)
         out.append(
             Paired(
                 rival=rival.name,
@@ -454,12 +470,12 @@ def paired(view: StudyView, recipe: Recipe) -> tuple[Paired, ...]:
     return tuple(out)
 
 
-def _by_replicate(view: StudyView, recipe: Recipe, mixture: Mixture, rung: str) -> dict[int, float]:
+def _by_replicate(view: StudyView, recipe: Recipe, schedule: Schedule, rung: str) -> dict[int, float]:
     out = {}
     for trial in view.at(rung):
         found = measured(view, recipe.objective, trial.final)
         is_fresh = trial.spec.replicate >= FIRST_FRESH_REPLICATE
-        if is_fresh and math.isfinite(found) and is_same(trial.spec.mixture, mixture, view.domains):
+        if is_fresh and math.isfinite(found) and trial.spec.plan.schedule == schedule:
             out[trial.spec.replicate] = found
     return out
 

@@ -13,7 +13,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from mixdesk.report import words
-from mixdesk.report.figures import RECIPE, Curve, FitPoint, Learned, Paired
+from mixdesk.report.figures import RECIPE, Curve, FitPoint, Learned, Paired, Shared
 
 SYMBOLS = {RECIPE: "diamond", "best seen": "triangle-up-open", "natural": "circle-open", "uniform": "square-open"}
 DASHES = {RECIPE: "solid", "best seen": "dashdot", "natural": "dash", "uniform": "dot"}
@@ -236,6 +236,44 @@ def confirmation(pairs: tuple[Paired, ...], unit: str) -> dict[str, Any]:
     layout.margin.l = 78
     told = "; ".join(f"against {p.rival} {words.difference(p.trained.difference)}" for p in pairs)
     return _spec(go.Figure(traces, layout), f"paired differences of fresh trials: {told}")
+
+
+def overlap(found: Shared) -> dict[str, Any]:
+    """Domains against domains and evaluation sets: the share of text in common, a domain with itself left blank."""
+    names, columns = [words.middle(one) for one in found.domains], [words.middle(one) for one in found.sets]
+    rows = [
+        [None if i == j or value is None else 100.0 * value for j, value in enumerate(row)]
+        for i, row in enumerate(found.share)
+    ]
+    told = [
+        [
+            ""
+            if value is None
+            else f"{100 * value:.1f}\u202f% of {html.escape(a)} in {html.escape(b)}"
+            if j < len(found.domains)
+            else f"{100 * value:.1f}\u202f% of the set {html.escape(b)} in {html.escape(a)}"
+            for j, (b, value) in enumerate(zip((*found.domains, *found.sets), row, strict=True))
+        ]
+        for a, row in zip(found.domains, found.share, strict=True)
+    ]
+    top = max([value for row in rows for value in row if value is not None], default=0.0)
+    figure = go.Figure(
+        go.Heatmap(
+            z=rows,
+            x=[html.escape(one) for one in names] + [f"set: {html.escape(one)}" for one in columns],
+            y=[html.escape(one) for one in names],
+            text=told,
+            hovertemplate="%{text}<extra></extra>",
+            zmin=0.0,
+            zmax=max(top, 1.0),
+            xgap=1,
+            ygap=1,
+            meta="heat",
+            colorbar={"title": {"text": "%", "side": "top"}, "thickness": 10, "outlinewidth": 0},
+        ),
+        _layout("", "", xaxis={"side": "top", "tickangle": -45}, yaxis={"autorange": "reversed"}),
+    )
+    return _spec(figure, f"Heat map of text that {len(found.domains)} domains share; the most is {top:.1f} %")
 
 
 def _extent(pair: Paired) -> list[float]:

@@ -8,6 +8,8 @@
 
 The control is always run: a falling learning rate alone gains, and only what is better than it is worth its data. The
 general mixture is the natural one. A soup is kept where its objective is not worse than that of its best member.
+The answer is a run in two stages: the general mixture, then the best anneal's for the share of the tokens that an
+anneal had of its own tokens and its base's.
 
 Reference: olmo2. What we do differently: shares are exact, the control is a trial like the others, and the base is a
 trial of the same study.
@@ -23,7 +25,7 @@ import numpy as np
 
 from mixdesk.core.checks import Pairs
 from mixdesk.core.errors import NotEnoughEvidence
-from mixdesk.core.mixture import Mixture
+from mixdesk.core.mixture import Mixture, Stage
 from mixdesk.core.observations import Floats
 from mixdesk.core.plan import Proposal, Recommendation
 from mixdesk.core.protocols import LawFit
@@ -49,6 +51,8 @@ N_BASES = 3
 # Runs of the best anneal, the first included, and the trials that they and their average take at the end.
 N_REPLICATES = 3
 N_LAST = N_REPLICATES
+# The last stage's share of a run's tokens where those of base and anneal are unknown: OLMo 2 takes 5 to 10 %.
+LAST_SHARE = 0.1
 # Random blends, once the even ones are asked: draws per blend that is wanted.
 N_TRIES = 20
 
@@ -74,7 +78,9 @@ class MicroAnneal:
         return next_of(view, self._rounds(view), n)
 
     def recommend(self, view: StudyView, law: LawFit | None = None) -> Recommendation:
-        """The best allowed anneal, repeats averaged, for the last stage of a run; the law is not asked.
+        """The best allowed anneal, repeats averaged, after the general mixture; the law is not asked.
+
+        Limits on epochs are kept by each stage as if it were the whole run.
 
         Raises:
             NotEnoughEvidence: no allowed anneal has an answer.
@@ -99,7 +105,9 @@ class MicroAnneal:
         else:
             why = "best anneal; its control has no answer, so the gain of annealing alone is in it"
         mixture = space.mixture(np.array(best.over(view.domains)))
-        return Recommendation(mixture=mixture, binding=space.binding(mixture), why=why + _soup(view, best))
+        before = Stage(mixture=general_mixture(view, space), until=1.0 - _last_share(view))
+        why += _soup(view, best)
+        return Recommendation(mixture=mixture, binding=space.binding(mixture), why=why, before=before)
 
     def _rounds(self, view: StudyView) -> Iterator[list[Proposal]]:
         rungs, space = proxy_rungs(view), asking_space(view)
@@ -143,6 +151,12 @@ class MicroAnneal:
             yield _soup_of(view, best, rungs[-1].label)
         # What failures have left of the budget.
         yield blends if limit is not None else []
+
+
+def _last_share(view: StudyView) -> float:
+    """An anneal's tokens ÷ (its base's and its own); `LAST_SHARE` where they are unknown."""
+    base, anneal = (rung.scale.n_tokens for rung in (proxy_rungs(view)[0], proxy_rungs(view)[-1]))
+    return LAST_SHARE if base is None or anneal is None else anneal / (base + anneal)
 
 
 def _anneal(mixture: Mixture, rung: str, start: Pairs, why: str, replicate: int = 0) -> Proposal:

@@ -41,8 +41,8 @@ def write_questions(path: Path, asked: Sequence[Question], domains: Sequence[str
     """Write questions as CSV or JSONL.
 
     Raises:
-        InputError: another suffix, a domain named like a column, a CSV of trials that have parents, or a file that
-            cannot be written.
+        InputError: another suffix, a domain named like a column, a CSV of trials that have parents or stages, or a
+            file that cannot be written.
     """
     heads = [(spec.id, rung, spec.replicate, spec.plan.scale.n_tokens, why) for spec, rung, why in asked]
     if _suffix(path, (".csv", ".jsonl")) == ".csv":
@@ -53,6 +53,14 @@ def write_questions(path: Path, asked: Sequence[Question], domains: Sequence[str
                 value=f"{len(children)} such trials, {children[0]} the first",
                 bound="trials without parents",
                 remedy="write .jsonl, whose `spec` has `method` and `parents`",
+            )
+        staged = [spec.id for spec, *_ in asked if len(spec.plan.schedule.stages) > 1]
+        if staged:
+            raise InputError(
+                "a CSV cannot say which mixture comes when",
+                value=f"{len(staged)} trials of several stages, {staged[0]} the first",
+                bound="trials of one mixture",
+                remedy="write .jsonl, whose `spec` has `plan.schedule`",
             )
         rows = [(*head, *spec.mixture.over(domains)) for head, (spec, *_) in zip(heads, asked, strict=True)]
         write_sheet(path, [*QUESTION, *domains], rows)

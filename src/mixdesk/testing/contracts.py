@@ -166,6 +166,8 @@ def check_strategy(make: Callable[[], Strategy], law: Law | None) -> None:
     assert len(make().ask(view, 1)) == 1, "asks no more than it is asked for"
     _check_recommend(make, law, straight, space)
     _check_faults(make, law, view, world, space)
+    if law is not None:
+        _check_worst(make, law)
 
 
 def _check_recommend(make: Callable[[], Strategy], law: Law | None, view: StudyView, space: Space) -> None:
@@ -194,6 +196,34 @@ def _check_faults(make: Callable[[], Strategy], law: Law | None, view: StudyView
     assert len(faulty.trials) == N_TRIALS, "goes on after failed, diverged and half-measured trials"
     found = _recommend(make, law, faulty)
     assert space.contains(np.array(found.mixture.over(world.domains)))[0], "recommends in spite of faults"
+
+
+def _check_worst(make: Callable[[], Strategy], law: Law) -> None:
+    """Where the best mean ruins a metric, an objective of the worst metric must not end there."""
+    world = _torn()
+    view = _empty_view(world)
+    view = replace(view, objective=replace(view.objective, reduce="worst"))
+    space = Space.build(view.constraints, view.domains)
+    played = _run(make(), view, world)
+    for trial in played.trials:
+        inside = space.contains(np.array(trial.spec.mixture.over(world.domains)))[0]
+        assert inside, "asks inside the bounds under an objective of the worst metric"
+    found = _recommend(make, law, played).mixture.over(world.domains)
+    worst, natural = (float(world.value(np.array(w_d)).max()) for w_d in (found, world.natural_d))
+    assert worst <= natural + 1e-9, f"its worst metric is no worse than natural's: {worst:.4g}, natural {natural:.4g}"
+
+
+def _torn() -> World:
+    """d02 helps one metric, harms the other and is best for their mean at about half; d03 helps the other.
+
+    y_0 = exp(1 − 4 w_2);  y_1 = 1.5 + exp(1.5 w_2 − w_3 − 1). The worst metric is 2.01 at the best mean, 1.84 at
+    natural and 1.68 at its own best.
+    """
+
+    def law(W_qd: Floats) -> Floats:
+        return np.stack([np.exp(1.0 - 4.0 * W_qd[:, 2]), 1.5 + np.exp(1.5 * W_qd[:, 2] - W_qd[:, 3] - 1.0)], axis=1)
+
+    return replace(loglinear(d=5, m=2, seed=3), name="torn", law=law, noise_m=np.full(2, 0.02))
 
 
 def _recommend(make: Callable[[], Strategy], law: Law | None, view: StudyView) -> Recommendation:

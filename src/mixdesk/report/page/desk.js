@@ -302,7 +302,7 @@ window.mixdesk = (() => {
   function painted(spec) {
     const ink = token("--ink"), roles = { trial: ink, recipe: ink, rival: token("--ink2"), line: token("--ink3"), band: token("--line2") };
     const data = structuredClone(spec.data), layout = structuredClone(spec.layout);
-    for (const t of data) { const c = roles[t.meta]; if (t.line) t.line.color = c; if (t.marker) { t.marker.color = c; if (t.marker.line) t.marker.line.color = c; } }
+    for (const t of data) { if (t.meta === "heat") { t.colorscale = [[0, token("--paper")], [1, ink]]; continue; } const c = roles[t.meta]; if (t.line) t.line.color = c; if (t.marker) { t.marker.color = c; if (t.marker.line) t.marker.line.color = c; } }
     const axis = { gridcolor: token("--line"), linecolor: token("--line2"), zerolinecolor: ink, tickcolor: token("--line2"), automargin: true };
     Object.assign(layout, { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: token("--sans"), size: 12, color: token("--ink3") }, hoverlabel: { bgcolor: ink, bordercolor: ink, font: { color: token("--paper"), family: token("--sans"), size: 12 } } });
     layout.xaxis = { ...axis, ...layout.xaxis }; layout.yaxis = { ...axis, ...layout.yaxis };
