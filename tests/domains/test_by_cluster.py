@@ -101,7 +101,7 @@ def test_small_clusters_are_pruned():
 
 
 def test_clusters_of_low_quality_are_pruned():
-    scored = [replace(one, scores={"worth": float(one.label != "meta/record")}.items()) for one in labelled()]
+    scored = [replace(one, scores=(("worth", float(one.label != "meta/record")),)) for one in labelled()]
     kept = ByCluster(k=4, score="worth", floor=0.5).prepare(scored)
     gone = {one.label for one, domain in zip(scored, hard(kept, scored), strict=True) if not domain}
     assert gone == {"meta/record"}

@@ -2,5 +2,6 @@
 
 PARTS: dict[str, str] = {
     "by_label": "by_label:ByLabel",
+    "by_quality": "by_quality:ByQuality",
     "by_cluster": "by_cluster:ByCluster",
 }

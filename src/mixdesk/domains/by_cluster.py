@@ -151,15 +151,15 @@ class ClusterModel:
     def label(self, documents: Sequence[Document]) -> list[dict[str, float]]:
         """For each document domain → probability, the most probable first; empty where its cluster was pruned."""
         V_np = self.embedding.of([one.text for one in documents]).astype(np.float64)
-        square_nj = (
-            (V_np**2).sum(axis=1, keepdims=True) - 2.0 * V_np @ self.centre_jp.T + (self.centre_jp**2).sum(axis=1)
-        )
+        # Without BLAS, whose sums depend on how many rows it is given: a label must not.
+        product_nj = np.einsum("np,jp->nj", V_np, self.centre_jp)
+        square_nj = (V_np**2).sum(axis=1, keepdims=True) - 2.0 * product_nj + (self.centre_jp**2).sum(axis=1)
         nearest_n = square_nj.argmin(axis=1)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             share_nj = np.exp(-(square_nj - square_nj.min(axis=1, keepdims=True)) / max(self.temperature, 1e-12))
         share_nj /= share_nj.sum(axis=1, keepdims=True)
         member_jg = (self.group_j[:, None] == np.arange(len(self.names))).astype(np.float64)
-        share_ng = share_nj @ member_jg
+        share_ng = np.einsum("nj,jg->ng", share_nj, member_jg)
         return [
             {self.names[g]: float(share_g[g]) for g in np.argsort(-share_g, kind="stable") if share_g[g] > LEAST_SHARE}
             if self.group_j[nearest] >= 0
