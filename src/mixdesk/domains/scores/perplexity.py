@@ -46,7 +46,7 @@ class Perplexity:
     reference: ClassVar[str] = ""
     order: int = 4
     trained_on: str = ""
-    reach: int = 4096
+    reach: int = 2048
 
     def __post_init__(self) -> None:
         checks.finite("order", self.order, 1, 6)
@@ -119,7 +119,7 @@ class PerplexityModel:
 
 def _size(n: int) -> int:
     """Places of the counts of grams of n bytes."""
-    return min(256**n, 2**BITS)
+    return int(min(256**n, 2**BITS))
 
 
 def _grams(texts: Sequence[str], order: int, reach: int) -> tuple[list[Any], Any, Any]:
