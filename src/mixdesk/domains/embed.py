@@ -111,7 +111,7 @@ class Embedding:
     def of(self, texts: Sequence[str]) -> Vectors:
         """Vectors of length one, (n, p); zero for a text in which no known gram is.
 
-        Some 3,000 texts of 2 kB and more a second on one core.
+        Some 8,000 texts of 2 kB or more a second of one core.
         """
         column_b = np.full(2**BUCKET_BITS, -1)
         column_b[self.kept_f] = np.arange(len(self.kept_f))
