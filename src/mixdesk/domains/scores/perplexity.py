@@ -49,7 +49,7 @@ class Perplexity:
     reach: int = 2048
 
     def __post_init__(self) -> None:
-        checks.finite("order", self.order, 1, 6)
+        checks.finite("order", checks.count("order", self.order), 1, 6)
         checks.count("reach", self.reach, 1)
 
     def prepare(self, sample: Iterable[Document]) -> PerplexityModel:
