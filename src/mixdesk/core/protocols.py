@@ -155,6 +155,9 @@ class ScoreModel(Protocol):
     def score(self, documents: Sequence[Document]) -> Floats:
         """Quality of each document, (n,); larger is better."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data from which `Scorer.restore` makes a model with the same scores."""
+
 
 class Scorer(Protocol):
     """Judges the quality of documents."""
@@ -163,7 +166,14 @@ class Scorer(Protocol):
     reference: ClassVar[str]
 
     def prepare(self, sample: Iterable[Document]) -> ScoreModel:
-        """Learn what is needed from a sample of documents."""
+        """Learn what is needed from a sample of documents.
+
+        Raises:
+            NotEnoughEvidence: the sample is too small to learn from.
+        """
+
+    def restore(self, data: dict[str, Any]) -> ScoreModel:
+        """The model that `ScoreModel.to_dict` wrote."""
 
 
 class Format(Protocol):
