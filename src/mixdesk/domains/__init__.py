@@ -1,3 +1,7 @@
 """Splitters: a corpus cut into named domains."""
 
-PARTS: dict[str, str] = {"by_label": "by_label:ByLabel"}
+PARTS: dict[str, str] = {
+    "by_label": "by_label:ByLabel",
+    "by_license": "by_license:ByLicense",
+    "by_language": "by_language:ByLanguage",
+}
