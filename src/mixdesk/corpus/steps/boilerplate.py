@@ -28,8 +28,8 @@ _MENU = re.compile(
 )
 _COPYRIGHT = re.compile(r"(?:copyright\b|©|\(c\)\s).{0,160}(?:\d{4}|rights reserved).{0,80}")
 _SEPARATORS = re.compile(r"\s*(?:[|•·»›]|::|>)\s*")
-# What formulas, tables, markup and code are made of: their lines are not junk.
-_MEANT = re.compile(r"[\\$={}<>|;_^+`]|^\s*(?:[-*#=~.]{3,}|\d+\.)")
+# What formulas, tables, markup, code, quotations and indented blocks are made of: their lines are not junk.
+_MEANT = re.compile(r"""[\\$={}<>|;_^+`"'()\[\]/#@]|^\s|^(?:[-*=~.]{3,}|\d+\.)""")
 _SPECIAL = re.compile(r"[^\w\s]")
 _LEGAL = re.compile(
     r"copyright|licen[cs]ed under|spdx-license|permission is hereby|all rights reserved|©", re.IGNORECASE
@@ -52,9 +52,9 @@ class Boilerplate:
     Of code: the comment at the very beginning, where it speaks of copyright or a licence (`license_words` should have
     read it before); a first line that a machine reads (`#!`, coding, doctype) stays. Nothing else.
 
-    What we do differently: what MixtureVitae does with a suspect line is not stated; ours spares lines that hold signs
-    of formulas, tables, markup or code, and rulers. Windows are of whole lines, filled up again as lines go, so that
-    cleaning twice is cleaning once. The junk rule is left out in languages of whose stop words we have no list, and
+    What we do differently: what MixtureVitae does with a suspect line is not stated; ours spares lines that are
+    indented, rulers, and what holds signs of formulas, tables, markup, code or quotation. Windows are of whole lines,
+    filled up again as lines go, so that cleaning twice is cleaning once. The junk rule is left out in languages of whose stop words we have no list, and
     in scripts without spaces between words.
 
     Fields: `code` patterns of labels of code.

@@ -82,7 +82,7 @@ class C4:
 def _has_sentences(text: str, least: int) -> bool:
     """Whether the text has that many ends of sentences, or one less and an open end."""
     count = 0
-    for count, _ in enumerate(_SENTENCE.finditer(text), 1):  # noqa: B007
+    for count, _ in enumerate(_SENTENCE.finditer(text), 1):
         if count >= least:
             return True
     return count == least - 1 and bool(text.strip()) and not text.rstrip().endswith(_ENDS)

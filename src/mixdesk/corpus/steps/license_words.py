@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from mixdesk.core.corpus import Document
 from mixdesk.corpus.licenses import NOTHING, WORDS, normalise
 
-# Characters of the head and of the tail that are read. MixtureVitae reads about 100 of each; headers of code are longer.
+# Characters of the head and of the tail that are read: MixtureVitae's are about 100, headers of code are longer.
 N_READ = 400
 _SPDX = re.compile(r"SPDX-License-Identifier:[ \t]*([^\n*]{1,120}?)[ \t]*(?:\*/|-->|\n|$)")
 _WORDS = (
