@@ -9,7 +9,8 @@
 The order is that of risk. AND takes the worse side, OR the better one (the user may choose), WITH the licence's own
 tier unless the exception is unknown or takes rights away. The category of an SPDX licence is the one that ScanCode's
 licence database gives it (in the package `license-expression`); the table below adds families without a version,
-attribution, and claims that were read in the text. These are statements about what sources claim, no clearance and no legal advice.
+attribution, and claims that were read in the text. These are statements about what sources claim, no clearance and no
+legal advice.
 
 Reference: mixturevitae, whose three risk tiers of sources these five replace: its tier 1 is permissive and
 attribution, its tier 2 copyleft, its tier 3 unclear; what it excludes is restricted.

@@ -54,8 +54,8 @@ class Boilerplate:
 
     What we do differently: what MixtureVitae does with a suspect line is not stated; ours spares lines that are
     indented, rulers, and what holds signs of formulas, tables, markup, code or quotation. Windows are of whole lines,
-    filled up again as lines go, so that cleaning twice is cleaning once. The junk rule is left out in languages of whose stop words we have no list, and
-    in scripts without spaces between words.
+    filled up again as lines go, so that cleaning twice is cleaning once. The junk rule is left out in languages of
+    whose stop words we have no list, and in scripts without spaces between words.
 
     Fields: `code` patterns of labels of code.
 
@@ -132,7 +132,7 @@ def _clean(window: list[str], known: frozenset[str]) -> list[str]:
 
 def _is_junk(line: str, known: frozenset[str]) -> bool:
     n_special = len(_SPECIAL.findall(line))
-    if not n_special or n_special < LINE_SPECIAL * len(line.strip()) or _MEANT.search(line) is not None:
+    if n_special < 3 or n_special < LINE_SPECIAL * len(line.strip()) or _MEANT.search(line) is not None:
         return False
     return known.isdisjoint(re.findall(r"\w+", line.lower()))
 
