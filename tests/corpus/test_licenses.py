@@ -106,8 +106,8 @@ def test_a_tier_says_where_it_is_from():
         st.text(max_size=40),
         st.lists(
             st.sampled_from(
-                ["MIT", "GPL", "CC", "BY", "-", "NC", " ", "AND", "OR", "WITH", "(", ")", " AND ", " OR ", " WITH ", "v2",
-                 "+", "2.0", "mine", ":", "/", "\n", "or later"]
+                ["MIT", "GPL", "CC", "BY", "-", "NC", " ", "AND", "OR", "WITH", "(", ")", " AND ", " OR ", " WITH ",
+                 "v2", "+", "2.0", "mine", ":", "/", "\n", "or later"]
             ),
             max_size=12,
         ).map("".join),

@@ -1,6 +1,7 @@
 import pytest
 
 from mixdesk.core.corpus import Document
+from mixdesk.core.errors import InputError
 from mixdesk.corpus.steps.language import Language, identify, identify_all
 
 TEXTS = {
@@ -46,3 +47,10 @@ def test_keep_removes_other_languages_but_no_code():
 def test_many_at_once_are_as_one_by_one():
     documents = [Document(text=TEXTS["en"]), Document(text="x = 1", label="code"), Document(text="?", language="fi")]
     assert identify_all(documents, 0.5, ("code",)) == ["en", None, "fi"]
+
+
+def test_a_language_that_nobody_knows_is_not_kept():
+    with pytest.raises(InputError, match="did you mean `en`"):
+        Language(keep=("eng",))
+    with pytest.raises(InputError, match="threshold"):
+        Language(threshold=50.0)

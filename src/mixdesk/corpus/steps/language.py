@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
+from mixdesk.core import checks
 from mixdesk.core.corpus import Document
 from mixdesk.corpus.steps.words import CODE, is_code
 
@@ -30,6 +31,9 @@ class Language:
 
     A thousand characters of the middle decide: a document in two languages gets one of them. Languages that are close
     (Norwegian and Danish, Croatian and Serbian, Indonesian and Malay) are mistaken for each other.
+
+    Raises:
+        InputError: a threshold that is no probability, or a language to keep that the classifier does not know.
     """
 
     title: ClassVar[str] = "language told by byte n-grams"
@@ -37,6 +41,15 @@ class Language:
     threshold: float = 0.5
     keep: tuple[str, ...] = ()
     code: tuple[str, ...] = CODE
+
+    def __post_init__(self) -> None:
+        checks.put(
+            self,
+            threshold=checks.finite("threshold", self.threshold, 0.0, 1.0),
+            keep=checks.unique("keep", self.keep),
+        )
+        for language in self.keep:
+            checks.one_of("language", language, _model().labels)
 
     def apply(self, document: Document) -> Document | str:
         """The document with its language, or `other_language` or `unsure_language`."""
