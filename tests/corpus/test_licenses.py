@@ -125,7 +125,8 @@ def corpus() -> Corpus:
     licenses = {
         "books": {"CC0-1.0": 900, "MIT": 100},
         "wiki": {"CC0-1.0": 999, "CC BY-SA 4.0": 1},
-        "news": {"CC-BY-4.0": 10, "CC-BY-NC-4.0": 0},
+        "news": {"CC-BY-4.0": 1000, "CC-BY-NC-4.0": 0},
+        "part": {"MIT": 990},
         "web": {},
     }
     domains = tuple(Domain(name=name, n_tokens=1000, licenses=tuple(one.items())) for name, one in licenses.items())
@@ -133,13 +134,21 @@ def corpus() -> Corpus:
 
 
 def test_a_domain_has_the_worst_tier_of_its_licences():
-    assert tiers(corpus()) == {"books": "permissive", "news": "attribution", "web": "unclear", "wiki": "copyleft"}
+    assert tiers(corpus()) == {
+        "books": "permissive",
+        "news": "attribution",
+        "part": "unclear",
+        "web": "unclear",
+        "wiki": "copyleft",
+    }
 
 
 def test_tiers_are_constraints_of_the_search():
     of = tiers(corpus())
     space = Space.build(Constraints(tiers=of, allowed_tiers=("permissive", "attribution")), tuple(of), corpus())
-    assert dict(zip(space.domains, space.upper_d.tolist(), strict=True)) == {"books": 1, "news": 1, "web": 0, "wiki": 0}
-    assert (space.project([[0.25] * 4])[0][[2, 3]] == 0.0).all()
+    assert dict(zip(space.domains, space.upper_d.tolist(), strict=True)) == {
+        "books": 1, "news": 1, "part": 0, "web": 0, "wiki": 0,
+    }  # fmt: skip
+    assert (space.project([[0.2] * 5])[0][2:] == 0.0).all()
     with pytest.raises(Infeasible, match="web"):
         Space.build(Constraints(tiers=of, allowed_tiers=("permissive",), lower={"web": 0.1}), tuple(of), corpus())

@@ -24,7 +24,7 @@ from typing import Any
 
 from license_expression import get_license_index, get_spdx_licensing
 
-from mixdesk.core.corpus import Corpus
+from mixdesk.core.corpus import Corpus, Domain
 
 # By risk, the least first.
 TIERS = ("permissive", "attribution", "copyleft", "unclear", "restricted")
@@ -129,11 +129,11 @@ def normalise(expression: str | None) -> str:
     ('Apache-2.0', 'GPL-2.0-or-later', 'LicenseRef-mit-or-foo-bar')
     """
     text = " ".join((expression or "").split())
+    if len(text) > LONGEST:
+        return _reference(text)
     whole = _name(text)
     if whole is not None:
         return whole
-    if len(text) > LONGEST:
-        return _reference(text)
     parts = _SPLIT.split(text)
     names = [_name(part.strip()) if i % 2 == 0 and part.strip() else None for i, part in enumerate(parts)]
     known = all(name or not part.strip() or i % 2 for i, (name, part) in enumerate(zip(names, parts, strict=True)))
@@ -171,12 +171,16 @@ def tiers(corpus: Corpus) -> dict[str, str]:
     """Domain → tier, as `Constraints.tiers` takes it: the worst tier of any licence in the domain's training text.
 
     One document in a thousand decides, for a mixture draws from all of them: split a domain of several tiers by
-    `by_license`. A domain that states no licence is unclear.
+    `by_license`. Tokens of which no licence is stated are unclear.
     """
-    return {
-        domain.name: TIERS[max((TIERS.index(tier(name)) for name, n_tokens in domain.licenses if n_tokens), default=3)]
-        for domain in corpus.domains
-    }
+    return {domain.name: TIERS[max(map(TIERS.index, _found(domain)))] for domain in corpus.domains}
+
+
+def _found(domain: Domain) -> set[str]:
+    """The tiers of a domain's licences, with unclear where they do not cover all of its tokens."""
+    found = {tier(name) for name, n_tokens in domain.licenses if n_tokens}
+    stated = sum(n_tokens for _, n_tokens in domain.licenses)
+    return found if found and stated >= (domain.n_tokens or 0) else found | {"unclear"}
 
 
 def _rank(node: Any) -> int:

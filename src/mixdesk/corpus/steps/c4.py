@@ -13,7 +13,7 @@ _ENDS = (".", "!", "?", '"', "”", "’", "'", "。", "！", "？", "」", "』
 # A mark that lies in another bracket stays: without it the other would become a mark.
 _CITATION = re.compile(r"\[(?:\d{1,4}|edit|citation needed)\](?![\w ]*\])", re.IGNORECASE)
 _POLICY = re.compile("terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies|javascript")
-_SENTENCE = re.compile(r"[.!?。！？।؟…]+[\"”’')\]」』]*(?=\s|$)|[。！？]")
+_SENTENCE = re.compile(r"[.!?。！？।؟…][\"”’')\]」』]*(?=\s|$)|[。！？]")
 # A longer word is no word but data.
 LONGEST_WORD = 1_000
 
