@@ -1,8 +1,8 @@
 import pytest
 
 from mixdesk.core.corpus import Document
-from mixdesk.corpus.licenses import tier
-from mixdesk.corpus.steps.license_words import LicenseWords
+from mixdesk.corpus.licenses import FAMILIES, WORDS, tier
+from mixdesk.corpus.steps.license_words import RULES, LicenseWords
 
 BODY = "The river rose in spring, and the mill stood still for a week. " * 30
 
@@ -22,6 +22,11 @@ def found(text: str, **fields) -> str | None:
         ("# SPDX-License-Identifier: Apache-2.0", "permissive"),
         ("/* SPDX-License-Identifier: MIT OR GPL-2.0-only */", "permissive"),
         ("We dedicate it to the public domain", "permissive"),
+        (
+            "/* Copyright 2020 A\n *\n * Permission is hereby\n * granted, free of charge, to any person */",
+            "permissive",
+        ),
+        ("# Copyright 2020 A\n#\n# Licensed under the Apache License, Version 2.0", "permissive"),
         # attribution
         ("Text under CC BY 4.0.", "attribution"),
         ("Licensed under Creative Commons Attribution 3.0", "attribution"),
@@ -33,6 +38,7 @@ def found(text: str, **fields) -> str | None:
         ("Creative Commons Attribution-ShareAlike", "copyleft"),
         ("https://creativecommons.org/licenses/by-sa/4.0/", "copyleft"),
         ("// SPDX-License-Identifier: GPL-3.0-or-later", "copyleft"),
+        ("(c) 2020 A. Under the terms of the GNU Lesser General\n// Public License", "copyleft"),
         # restricted
         ("CC BY-NC 4.0", "restricted"),
         ("CC BY-NC-SA, share alike", "restricted"),
@@ -53,7 +59,7 @@ def found(text: str, **fields) -> str | None:
     ],
 )
 @pytest.mark.parametrize("place", ["head", "tail"])
-def test_thirty_texts(head, expected, place):
+def test_short_texts_of_each_tier(head, expected, place):
     text = f"{head}\n{BODY}" if place == "head" else f"{BODY}\n{head}"
     assert tier(found(text)) == expected
 
@@ -87,3 +93,9 @@ def test_the_rule_is_the_evidence():
 def test_governments_publish_for_all(url, expected):
     assert tier(found(f"Copyright 2020\n{BODY}", url=url)) == expected
     assert tier(found(f"CC BY-NC\n{BODY}", url=url)) == "restricted"
+
+
+def test_every_rule_has_a_tier():
+    assert {f"{WORDS}{rule}" for rule in ("government", *(rule for rule, _ in RULES))} == {
+        name for name in FAMILIES if name.startswith(WORDS)
+    }

@@ -22,9 +22,15 @@ _WORDS = (
     ("public-domain", r"\bcc[- ]?0\b|\bcc zero\b|\b(?:in|into|to) the public domain\b|\bpublic domain (?:work|mark|ded)"
                       r"|creativecommons\.org/publicdomain"),
     ("creative-commons", r"\bcreative commons\b"),
+    ("gnu", r"\bgnu\W+(?:lesser\W+|affero\W+|library\W+)?general\W+public\W+licen[cs]e"),
+    ("permissive", r"permission\W+is\W+hereby\W+granted,\W+free\W+of\W+charge"
+                   r"|redistribution\W+and\W+use\W+in\W+source\W+and\W+binary\W+forms"
+                   r"|permission\W+to\W+use,\W+copy,\W+modify,?\W+and(?:/or)?\W+distribute"
+                   r"|licensed\W+under\W+the\W+(?:apache|mit|bsd|isc)\b"),
     ("reserved", r"\b(?:all )?rights reserved\b|\bcopyright (?:©|\(c\)|\d{4})|©\s*(?:copyright )?\d{4}"),
 )  # fmt: skip
-_RULES = tuple((rule, re.compile(pattern, re.IGNORECASE)) for rule, pattern in _WORDS)
+# Rule → its words, in the order they are tried.
+RULES = tuple((rule, re.compile(pattern, re.IGNORECASE)) for rule, pattern in _WORDS)
 # Words by which the licence is that of something else in the document.
 _OF_OTHERS = re.compile(
     r"\b(?:photos?|photographs?|images?|pictures?|illustrations?|music|songs?|videos?|logos?|icons?|fonts?)\b",
@@ -44,7 +50,8 @@ class LicenseWords:
     Where the source states a licence nothing is read. Else, in the first and last 400 characters: an
     `SPDX-License-Identifier` is taken as it stands. Words give `LicenseRef-words-<rule>`, the first of: `restricted`
     (non-commercial, no derivatives, copying prohibited), `cc-by-sa`, `cc-by`, `public-domain`, `creative-commons`
-    (no variant named: unclear), `reserved` (a copyright line, rights reserved). A government's web address gives
+    (no variant named: unclear), `gnu`, `permissive` (the opening words of the MIT, BSD, ISC and Apache licences),
+    `reserved` (a copyright line, rights reserved). A government's web address gives
     `government` where the words say nothing, or only that rights are reserved. So the evidence stays with each
     document and in a domain's counts, apart from what sources state, and `corpus/licenses.py` knows the rules' tiers.
 
@@ -73,7 +80,7 @@ def _license(document: Document) -> str | None:
     stated = _SPDX.search(window)
     if stated is not None:
         return normalise(stated[1])
-    rule = next((rule for rule, pattern in _RULES if _speaks(pattern, window)), None)
+    rule = next((rule for rule, pattern in RULES if _speaks(pattern, window)), None)
     if rule in (None, "reserved") and _is_government(document.url):
         rule = "government"
     return None if rule is None else f"{WORDS}{rule}"
