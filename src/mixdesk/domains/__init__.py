@@ -4,4 +4,6 @@ PARTS: dict[str, str] = {
     "by_label": "by_label:ByLabel",
     "by_quality": "by_quality:ByQuality",
     "by_cluster": "by_cluster:ByCluster",
+    "by_license": "by_license:ByLicense",
+    "by_language": "by_language:ByLanguage",
 }
