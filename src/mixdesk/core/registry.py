@@ -31,6 +31,7 @@ EXTRAS = {
     "torch": "train",
     "safetensors": "train",
     "tokenizers": "corpus",
+    "rensa": "corpus",
     "botorch": "bayes",
     "gpytorch": "bayes",
     "ray": "cluster",
