@@ -106,7 +106,7 @@ def duplicates(bands_nb: Bands, near: Near) -> NDArray[np.int64]:
 
 
 def _earliest(bands_nb: Bands, open_m: NDArray[np.int64], near: Near) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Position in `open_m` of the earliest near head of each text's groups, else its own; and whether it has a group."""
+    """Position in `open_m` of the earliest near head of each text's groups, else its own; whether it has any."""
     of_m = np.arange(len(open_m))
     grouped_m = np.zeros(len(open_m), bool)
     for b in range(bands_nb.shape[1]):
@@ -124,7 +124,7 @@ def _earliest(bands_nb: Bands, open_m: NDArray[np.int64], near: Near) -> tuple[N
 
 
 def similarity(first_pb: Bands, second_pb: Bands, near: Near) -> NDArray[np.float64]:
-    """Estimated Jaccard similarity of each pair: Ĵ = (m − c) / (1 − c), m the share of equal parts, c = 2^(−64/rows)."""
+    """Estimated similarity of each pair: Ĵ = (m − c) / (1 − c), m the share of equal parts, c = 2^(−64/rows)."""
     lane = f"u{8 // near.rows}"
     equal_p = (np.ascontiguousarray(first_pb).view(lane) == np.ascontiguousarray(second_pb).view(lane)).mean(axis=1)
     chance = 2.0 ** (-64 / near.rows)
