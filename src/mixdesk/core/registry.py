@@ -32,6 +32,7 @@ EXTRAS = {
     "safetensors": "train",
     "tokenizers": "corpus",
     "rensa": "corpus",
+    "sklearn": "corpus",
     "botorch": "bayes",
     "gpytorch": "bayes",
     "ray": "cluster",
