@@ -89,7 +89,7 @@ def duplicates(bands_nb: Bands, near: Near) -> NDArray[np.int64]:
     one that stays, and chains (a near b, b near c, a not near c) merge nothing; joining by connected components, as
     is common, would. The result depends on the order alone: signatures go in file order.
 
-    Memory beside the signatures: about 60 bytes per text. Time: one sort per band and round; the rounds after the first
+    Memory beside the signatures: about 80 bytes per text. Time: one sort per band and round; the rounds after the first
     look only at texts that share a group.
     """
     copy_n = np.arange(len(bands_nb))
