@@ -27,6 +27,7 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from datetime import date
+from itertools import pairwise
 from importlib.metadata import version
 from pathlib import Path
 
@@ -131,12 +132,15 @@ def by_datasketch(texts: list[str], seconds: list[float]) -> np.ndarray:
 
 
 def hash_bytes(text: str) -> int:
-    """datatrove's own hash; its wrapper hands over strings, which xxhash 4 no longer takes."""
+    """The hash datatrove takes; its wrapper hands over strings, which xxhash 4 no longer takes."""
     return xxhash.xxh64_intdigest(text.encode())
 
 
 class Words:
+    """A tokenizer for datatrove."""
+
     def word_tokenize(self, text: str) -> list[str]:
+        """Runs of letters and digits."""
         return re.findall(r"\w+", text)
 
 
@@ -179,7 +183,7 @@ TOOLS = {
 
 
 def found(texts: list[str], best: np.ndarray) -> list[str]:
-    names = [f"{low:.2f}–{min(high, 1):.2f}" for low, high in zip(EDGES, EDGES[1:], strict=False)]
+    names = [f"{low:.2f}–{min(high, 1):.2f}" for low, high in pairwise(EDGES)]
     of_bin = np.digitize(best, EDGES) - 1
     lines = [
         "| tool | texts/s | recall ≥ .8 | recall ≥ .9 | precision ≥ .8 | precision ≥ .7 | " + " | ".join(names) + " |",
