@@ -27,8 +27,8 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from datetime import date
-from itertools import pairwise
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
