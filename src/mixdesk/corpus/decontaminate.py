@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixdesk.core import checks
-from mixdesk.corpus.ngrams import Hashes, batches, ngrams, words
+from mixdesk.corpus.ngrams import Hashes, batches, distinct, ngrams, passes, sieve, words
 
 BOILERPLATE = (
     "which of the following",
@@ -67,7 +67,7 @@ class Index:
 
     Fields: `sets` names; `n`, `min_hits` the rule's; `hash_g` hashes of the n-grams, sorted, `item_g` the item each is
     of; `set_i` position in `sets` of each item, `need_i` n-grams that tell it, `order_i` their order; `small` items per
-    set that are too short to be indexed; `filter` a bit per range of hashes that holds any, at least 16 per n-gram.
+    set that are too short to be indexed; `filter` their sieve.
     """
 
     sets: tuple[str, ...]
@@ -120,7 +120,7 @@ class Index:
             keep &= ~_rejected(hash_w, offset_n, order, phrases)
             hashes.append(hash_g[keep])
             owners.append(item_g[keep])
-        hash_g, item_g = _distinct(np.concatenate(hashes), np.concatenate(owners))
+        hash_g, item_g = _sorted_pairs(np.concatenate(hashes), np.concatenate(owners))
         left_i = np.bincount(item_g, minlength=len(items))
         known_i = (left_i > 0) & (left_i >= np.minimum(size_i - order_i + 1, min_hits))
         need_i = np.where(order_i == n, min_hits, np.maximum(left_i - order_i, min_hits))
@@ -136,7 +136,7 @@ class Index:
             need_i=need_i.astype(np.int32),
             order_i=order_i,
             small={name: int((~known_i[set_i == k]).sum()) for k, name in enumerate(sets)},
-            filter=_filter(hash_g[keep]),
+            filter=sieve(hash_g[keep]),
         )
 
     def hits(self, text: str) -> dict[str, int]:
@@ -149,9 +149,9 @@ class Index:
         grams = []
         for batch in batches(texts):
             row_f, gram_f = self._found(batch)
-            grams.append(np.unique(gram_f))
+            grams.append(distinct(gram_f))
             hits += self._held(len(batch), row_f, gram_f)
-        return Scan(hits=hits, grams=np.unique(np.concatenate(grams)) if grams else np.zeros(0, np.int64))
+        return Scan(hits=hits, grams=distinct(np.concatenate(grams)) if grams else np.zeros(0, np.int64))
 
     def _found(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Distinct pairs (text, position in the index) of what stands in the texts."""
@@ -159,14 +159,14 @@ class Index:
         pairs = []
         for order in np.unique(self.order_i):
             hash_t, start_n = ngrams(hash_w, offset_n, int(order))
-            maybe = np.flatnonzero(_passes(self.filter, hash_t))
+            maybe = np.flatnonzero(passes(self.filter, hash_t))
             first = np.searchsorted(self.hash_g, hash_t[maybe], "left")
             count = np.searchsorted(self.hash_g, hash_t[maybe], "right") - first
             row = np.searchsorted(start_n, maybe, "right") - 1
             begin = np.cumsum(count) - count
             gram = np.repeat(first - begin, count) + np.arange(count.sum())
             pairs.append(np.repeat(row, count) * len(self.hash_g) + gram)
-        found = np.unique(np.concatenate(pairs)) if pairs else np.zeros(0, np.int64)
+        found = distinct(np.concatenate(pairs)) if pairs else np.zeros(0, np.int64)
         return found // max(len(self.hash_g), 1), found % max(len(self.hash_g), 1)
 
     def _held(self, n_texts: int, row_f: NDArray[np.int64], gram_f: NDArray[np.int64]) -> list[dict[str, int]]:
@@ -195,8 +195,8 @@ class Index:
         found_g[grams] = True
         sets = {}
         for k, name in enumerate(self.sets):
-            total = len(np.unique(self.hash_g[of_g == k]))
-            leaked = len(np.unique(self.hash_g[(of_g == k) & found_g]))
+            total = len(distinct(self.hash_g[of_g == k]))
+            leaked = len(distinct(self.hash_g[(of_g == k) & found_g]))
             sets[name] = {
                 "items": int((self.set_i == k).sum()),
                 "not_indexed": self.small[name],
@@ -229,24 +229,10 @@ def _rejected(hash_w: Hashes, offset_n: NDArray[np.int64], order: int, phrases: 
     return bad
 
 
-def _distinct(hash_g: Hashes, item_g: NDArray[np.int32]) -> tuple[Hashes, NDArray[np.int32]]:
+def _sorted_pairs(hash_g: Hashes, item_g: NDArray[np.int32]) -> tuple[Hashes, NDArray[np.int32]]:
     """Distinct pairs, sorted by hash, then item."""
     order = np.lexsort((item_g, hash_g))
     hash_g, item_g = hash_g[order], item_g[order]
     new = np.ones(len(order), bool)
     new[1:] = (np.diff(hash_g) != 0) | (np.diff(item_g) != 0)
     return hash_g[new], item_g[new]
-
-
-def _filter(hash_g: Hashes) -> NDArray[np.uint8]:
-    """A bit for each of 2^k ranges of hashes, k ≥ 16, set where one of the hashes is in it."""
-    k = max(16, (16 * len(hash_g)).bit_length())
-    bits = np.zeros(1 << k, bool)
-    bits[hash_g >> np.uint64(64 - k)] = True
-    return np.packbits(bits, bitorder="little")
-
-
-def _passes(bits: NDArray[np.uint8], hashes: Hashes) -> NDArray[np.bool_]:
-    at = hashes >> np.uint64(62 - len(bits).bit_length())
-    out: NDArray[np.bool_] = (bits[at >> np.uint64(3)] >> (at & np.uint64(7)).astype(np.uint8)) & 1 > 0
-    return out

@@ -28,7 +28,7 @@ from mixdesk.core import checks
 from mixdesk.core.corpus import Document
 from mixdesk.core.errors import NotEnoughEvidence
 from mixdesk.core.observations import Floats
-from mixdesk.corpus.ngrams import Hashes, batches, ngrams, words
+from mixdesk.corpus.ngrams import Hashes, batches, distinct, ngrams, passes, sieve, words
 from mixdesk.domains.embed import Embedder
 
 _TOGETHER = 512  # documents read at a time
@@ -123,7 +123,7 @@ def overlap(
     n_texts = checks.count("n_texts", n_texts, 2)
     sets = sets or {}
     windows_s = [_windows(list(texts), n) for texts in (sets or {}).values()]
-    wanted = np.unique(np.concatenate([np.zeros(0, np.uint64), *windows_s]))
+    wanted = distinct(np.concatenate([np.zeros(0, np.uint64), *windows_s]))
     read = [
         _read((one.text for one in documents), n, n_windows, n_texts, wanted, np.random.default_rng([seed, k]))
         for k, documents in enumerate(domains.values())
@@ -165,7 +165,7 @@ class _Domain:
 
 def _windows(texts: list[str], n: int) -> Hashes:
     parts = [ngrams(*words(batch), n)[0] for batch in batches(texts)]
-    return np.unique(np.concatenate([np.zeros(0, np.uint64), *parts]))
+    return distinct(np.concatenate([np.zeros(0, np.uint64), *parts]))
 
 
 def _read(
@@ -173,7 +173,7 @@ def _read(
 ) -> _Domain:
     texts = iter(texts)
     kept, bound = np.zeros(0, np.uint64), 2**64 - 1
-    found = np.zeros(len(wanted), bool)
+    found, bits = np.zeros(len(wanted), bool), sieve(wanted)
     sample: list[str] = []
     n_seen = 0
     while together := list(islice(texts, _TOGETHER)):
@@ -183,11 +183,15 @@ def _read(
                 sample.append(text)
             elif (at := int(rng.integers(n_seen))) < n_texts:
                 sample[at] = text
-        windows = _windows(together, n)
-        if len(wanted):
-            at_g = np.minimum(np.searchsorted(wanted, windows), len(wanted) - 1)
-            found[at_g[wanted[at_g] == windows]] = True
-        kept = np.union1d(kept, windows[windows <= np.uint64(bound)])
+        parts = [kept]
+        for batch in batches(together):
+            hash_g, _ = ngrams(*words(batch), n)
+            parts.append(hash_g[hash_g <= np.uint64(bound)])
+            if len(wanted):
+                maybe = hash_g[passes(bits, hash_g)]
+                at_g = np.minimum(np.searchsorted(wanted, maybe), len(wanted) - 1)
+                found[at_g[wanted[at_g] == maybe]] = True
+        kept = distinct(np.concatenate(parts))
         while len(kept) > n_windows:
             bound >>= 1
             kept = kept[kept <= np.uint64(bound)]
