@@ -31,6 +31,8 @@ EXTRAS = {
     "torch": "train",
     "safetensors": "train",
     "tokenizers": "corpus",
+    "resiliparse": "corpus",
+    "fastwarc": "corpus",
     "botorch": "bayes",
     "gpytorch": "bayes",
     "ray": "cluster",

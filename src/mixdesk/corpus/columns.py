@@ -23,7 +23,8 @@ def read_parquet(file: SourceFile, skipped: Skipped) -> Iterator[Document]:
     """
     with pa.OSFile(os.fsencode(file.path)) as handle:
         try:
-            table = pq.ParquetFile(handle, buffer_size=1 << 20)
+            # Without both settings Arrow holds whole row groups (measured: 50 MB in place of 18 for a group of 32).
+            table = pq.ParquetFile(handle, buffer_size=1 << 20, pre_buffer=False)
             wanted = _wanted(table.schema_arrow, file, skipped)
             if wanted:
                 n_rows = _rows_a_batch(table.metadata, wanted[0])
@@ -63,16 +64,16 @@ def read_arrow(file: SourceFile, skipped: Skipped) -> Iterator[Document]:
 
 def _wanted(schema: pa.Schema, file: SourceFile, skipped: Skipped) -> list[str]:
     """The columns in use, the text first, those inside `metadata` as `metadata.key`; none after a refusal."""
+    if len(set(schema.names)) < len(schema.names):
+        twice = next(name for name in schema.names if schema.names.count(name) > 1)
+        what = f"`{file.name}` has a column twice"
+        skipped.refuse("wrong columns", bad(what, twice, "distinct names", "rename one of them"))
+        return []
     text = next((name for name in TEXT if name in schema.names), None)
     if text is None or not _is_text(schema.field(text).type):
         what = f"`{file.name}` has no text column"
         shown = ", ".join(f"{field.name} ({field.type})" for field in schema) or "no column"
         skipped.refuse("no text", bad(what, shown, "a string column `text` or `content`", "rename the column"))
-        return []
-    if len(set(schema.names)) < len(schema.names):
-        twice = next(name for name in schema.names if schema.names.count(name) > 1)
-        what = f"`{file.name}` has a column twice"
-        skipped.refuse("wrong columns", bad(what, twice, "distinct names", "rename one of them"))
         return []
     wanted = [text, *(name for name in schema.names if _is_used(name))]
     if "metadata" in schema.names:

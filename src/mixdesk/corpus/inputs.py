@@ -95,7 +95,7 @@ def open_bytes(path: Path) -> IO[bytes]:
     if codec is None:
         return path.open("rb")
     packed = pa.CompressedInputStream(pa.OSFile(os.fsencode(path)), codec)
-    return io.BufferedReader(cast(io.RawIOBase, packed), 1 << 18)
+    return io.BufferedReader(cast(io.RawIOBase, packed), 1 << 14)
 
 
 def read_whole(file: SourceFile, skipped: Skipped) -> bytes | None:

@@ -7,6 +7,7 @@ and readers' comments; FastWARC reads the archives. The address, author and lice
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from typing import IO
 
@@ -22,6 +23,9 @@ from mixdesk.corpus.inputs import Skipped, SourceFile, bad, empty, open_bytes, r
 _HTML = ("text/html", "application/xhtml+xml")
 _CODINGS = {"gzip": GzipReader, "x-gzip": GzipReader, "br": BrotliReader, "zstd": ZstdReader, "chunked": ChunkedReader}
 _END = b"\r\n\r\n"
+# Browsers cut trees at this depth; the extractor's time grows with its square (100,000 levels: more than ten minutes).
+_DEEPEST = 512
+_BOX = re.compile(r"<(/?)(?:div|article)\b", re.IGNORECASE)
 
 
 def read_page(file: SourceFile, skipped: Skipped) -> Iterator[Document]:
@@ -93,7 +97,10 @@ def _response(record: WarcRecord, where: str, label: str, skipped: Skipped) -> D
     if http.status_code != 200:
         skipped.count("another status", f"{shown} has the status {http.status_code}")
         return None
+    n_bytes = record.content_length
     raw = record.reader.read(skipped.max_bytes + 1)
+    if len(raw) < min(n_bytes, skipped.max_bytes + 1):
+        return None  # the archive breaks off here, which its reader says
     codings = f"{http.get('Transfer-Encoding') or ''},{http.get('Content-Encoding') or ''}".lower().split(",")
     try:
         for coding in (one.strip() for one in codings):
@@ -109,11 +116,14 @@ def _response(record: WarcRecord, where: str, label: str, skipped: Skipped) -> D
 
 
 def _page(raw: bytes, charset: str | None, url: str, where: str, label: str, skipped: Skipped) -> Document | None:
-    encoding = charset or detect_encoding(raw, from_html_meta=True) or "utf-8"
-    html = bytes_to_str(raw, encoding)
+    html = _decode(raw, charset)
     if "\0" in html:
         at = f"a NUL character at {html.index(chr(0))}"
         skipped.refuse("binary", bad(f"`{where}` is a binary file", at, "HTML", "take it out"))
+        return None
+    if _depth(html) > _DEEPEST:
+        shown = f"`{where}` has more than {_DEEPEST} boxes inside each other"
+        skipped.count("page without content", shown)
         return None
     tree = HTMLTree.parse(html)
     text = extract_plain_text(tree, main_content=True, comments=False).strip()
@@ -125,6 +135,25 @@ def _page(raw: bytes, charset: str | None, url: str, where: str, label: str, ski
         text=text, label=label, license=license or None, source=where,
         url=url or _stated(tree, "link[rel~=canonical]", "href"), author=_stated(tree, "meta[name=author]", "content"),
     )  # fmt: skip
+
+
+def _decode(raw: bytes, charset: str | None) -> str:
+    """As the response says; else as UTF-8 where the bytes are that; else as the page says or as detection guesses."""
+    if charset is None:
+        try:
+            return raw.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            charset = detect_encoding(raw, from_html_meta=True) or "utf-8"
+    return bytes_to_str(raw, charset)
+
+
+def _depth(html: str) -> int:
+    """How many boxes lie inside each other, at most."""
+    depth = deepest = 0
+    for match in _BOX.finditer(html):
+        depth = max(depth - 1, 0) if match[1] else depth + 1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _stated(tree: HTMLTree, selector: str, attribute: str) -> str:
