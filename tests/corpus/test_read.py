@@ -100,7 +100,7 @@ BROKEN = {
     "wide.jsonl": ('{"text": "x"}'.encode("utf-16"), "not UTF-8", "UTF-16"),
     "array.json": (b'[\n  {"text": "x"},\n  {"text": "y"}\n]', "broken JSON", "not JSON lines"),
     "types.ndjson": (b'{"text": "ok"}\n{"text": ["to", "kens"]}\n', "no text", "types.ndjson:2"),
-    "null.jsonl": (b'{"text": "ok"}\n{"text": "b", "label": "../../etc/x"}\n', "unsafe label", "null.jsonl:2"),
+    "path.jsonl": (b'{"text": "ok"}\n{"text": "b", "label": "../../etc/x"}\n', "unsafe label", "path.jsonl:2"),
 }
 
 
@@ -162,7 +162,9 @@ MADE = st.builds(
     url=st.just("") | WORDS,
     author=st.just("") | WORDS,
     language=st.sampled_from([None, "de", "en"]),
-    scores=st.dictionaries(st.sampled_from(["edu", "score_b"]), st.floats(-9, 9)).map(lambda d: tuple(sorted(d.items()))),
+    scores=st.dictionaries(st.sampled_from(["edu", "score_b"]), st.floats(-9, 9)).map(
+        lambda d: tuple(sorted(d.items()))
+    ),
 )
 
 
@@ -198,7 +200,7 @@ def test_documents_come_back_as_they_were(tmp_path: Path, name: str, documents: 
 
 
 def test_golden_counts(tmp_path: Path) -> None:
-    """The same eleven texts in every format: 12,320 bytes each time."""
+    """The same eleven texts in every format: 10,780 bytes each time."""
     texts = [f"{i} \u00e9t\u00e9 " * (i * 20 + 20) for i in range(11)]
     for name in RECORD_FILES:
         folder = tmp_path / name
@@ -206,7 +208,7 @@ def test_golden_counts(tmp_path: Path) -> None:
         write(folder / name, [Document(text=text) for text in texts], inside=False)
         documents, _ = read(folder)
         assert len(documents) == 11
-        assert sum(len(one.text.encode()) for one in documents) == 12_320
+        assert sum(len(one.text.encode()) for one in documents) == 10_780
 
 
 def test_what_datatrove_writes(tmp_path: Path) -> None:
@@ -228,7 +230,13 @@ def test_what_datatrove_writes(tmp_path: Path) -> None:
 
 
 def test_the_number_of_a_shard_is_no_label(tmp_path: Path) -> None:
-    names = ["web-00000-of-00002.jsonl", "c4.00001.jsonl", "00007.jsonl", "data-00000-of-00001.jsonl", "news-2023.jsonl"]
+    names = [
+        "web-00000-of-00002.jsonl",
+        "c4.00001.jsonl",
+        "00007.jsonl",
+        "data-00000-of-00001.jsonl",
+        "news-2023.jsonl",
+    ]
     for name in names:
         (tmp_path / name).write_text('{"text": "x"}')
     labels = [file.label for file in find_files([tmp_path / name for name in names], Skipped())]
@@ -293,7 +301,7 @@ def test_a_bomb_takes_no_memory(tmp_path: Path, name: str) -> None:
     import tracemalloc
 
     with pa.CompressedOutputStream(str(tmp_path / name), "gzip" if name.endswith("gz") else "zstd") as handle:
-        for _ in range(100):
+        for _ in range(30):
             handle.write(b"x" * 1_000_000)
     tracemalloc.start()
     _, skipped = read(tmp_path, on_error="skip", max_bytes=1 << 20)

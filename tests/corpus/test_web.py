@@ -88,14 +88,22 @@ RECORDS = [
     record("http://a/5", PAGE.encode(), status="404 Not Found"),
     record("http://a/6", b"not packed", extra="Content-Encoding: gzip\r\n"),
     record("http://a/7", gzip.compress(bytes(50 << 20)), extra="Content-Encoding: gzip\r\n"),
-    record("http://a/8", b"%x\r\n%s\r\n0\r\n\r\n" % (len(PAGE.encode()), PAGE.encode()), extra="Transfer-Encoding: chunked\r\n"),
+    record(
+        "http://a/8",
+        b"%x\r\n%s\r\n0\r\n\r\n" % (len(PAGE.encode()), PAGE.encode()),
+        extra="Transfer-Encoding: chunked\r\n",
+    ),
 ]
 
 
 @pytest.mark.parametrize("name", ["crawl.warc", "crawl.warc.gz", "one.warc.gz"])
 def test_archives_give_their_pages_and_count_the_rest(tmp_path: Path, name: str) -> None:
     packed = [gzip.compress(one) for one in RECORDS]
-    raw = {"crawl.warc": b"".join(RECORDS), "crawl.warc.gz": b"".join(packed), "one.warc.gz": gzip.compress(b"".join(RECORDS))}
+    raw = {
+        "crawl.warc": b"".join(RECORDS),
+        "crawl.warc.gz": b"".join(packed),
+        "one.warc.gz": gzip.compress(b"".join(RECORDS)),
+    }
     (tmp_path / name).write_bytes(raw[name])
     documents, skipped = read(tmp_path, max_bytes=1 << 20)
     assert [one.url for one in documents] == ["http://a/1", "http://a/2", "http://a/3", "http://a/8"]

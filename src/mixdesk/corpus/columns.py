@@ -100,17 +100,16 @@ def _is_text(kind: pa.DataType) -> bool:
 def _rows_a_batch(footer: pq.FileMetaData, text: str) -> int:
     """As many rows as have about 8 MB of text by the footer."""
     n_bytes = 0
+    n_rows: int = footer.num_rows
     for i in range(footer.num_row_groups):
         group = footer.row_group(i)
         chunks = (group.column(j) for j in range(group.num_columns))
-        n_bytes += sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema == text)
-    mean = n_bytes // max(footer.num_rows, 1)
+        n_bytes += sum(int(chunk.total_uncompressed_size) for chunk in chunks if chunk.path_in_schema == text)
+    mean = n_bytes // max(n_rows, 1)
     return max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(mean, 1)))
 
 
-def _documents(
-    batches: Iterator[pa.RecordBatch], text: str, file: SourceFile, skipped: Skipped
-) -> Iterator[Document]:
+def _documents(batches: Iterator[pa.RecordBatch], text: str, file: SourceFile, skipped: Skipped) -> Iterator[Document]:
     n_rows = 0
     for batch in batches:
         for start in range(0, batch.num_rows, _BATCH_ROWS):

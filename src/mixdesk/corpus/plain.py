@@ -10,7 +10,15 @@ from pydantic_core import from_json
 
 from mixdesk.core.corpus import Document
 from mixdesk.corpus.inputs import (
-    Skipped, SourceFile, bad, decode, empty, open_bytes, read_lines, read_whole, too_long,
+    Skipped,
+    SourceFile,
+    bad,
+    decode,
+    empty,
+    open_bytes,
+    read_lines,
+    read_whole,
+    too_long,
 )  # fmt: skip
 from mixdesk.corpus.records import document_of
 

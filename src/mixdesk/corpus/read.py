@@ -8,11 +8,11 @@
 | `.warc` | the main content of each page |
 | `.parquet` `.arrow` | one record a row |
 
-All but the last row may be packed (`.gz`, `.zst`). What a record may hold stands in `mixdesk.corpus.records`; datatrove's
-output is JSON lines or Parquet, a folder of `datasets.save_to_disk` is Arrow. Folders are walked in sorted order; hidden
-files are passed over, links to folders counted. A document's label is its record's own; else the folder's path below the
-source, else the file's stem without a shard's number (`web-00000-of-00004` is `web`), else the source folder's name.
-Memory is bounded by the longest record.
+All but the last row may be packed (`.gz`, `.zst`). What a record may hold stands in `mixdesk.corpus.records`.
+datatrove's output is JSON lines or Parquet, a folder of `datasets.save_to_disk` is Arrow. Folders are walked in sorted
+order; hidden files are passed over, links to folders counted. A document's label is its record's own; else the folder's
+path below the source; else the file's stem without a shard's number (`web-00000-of-00004` is `web`); else the source
+folder's name. Memory is bounded by the longest record.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from pathlib import Path
 from mixdesk.core import registry
 from mixdesk.core.corpus import Document
 from mixdesk.core.errors import InputError
-from mixdesk.corpus.inputs import PACKED, SourceFile, bad, is_safe
+from mixdesk.corpus.inputs import PACKED, bad, is_safe
 from mixdesk.corpus.inputs import Skipped as Skipped
+from mixdesk.corpus.inputs import SourceFile as SourceFile
 
 # What a caller may hand in: paths and globs, or documents made elsewhere.
 Sources = Sequence[Path | str] | Iterable[Document]
@@ -47,7 +48,7 @@ _KNOWN = f"files ending in {', '.join(READERS)}, all but {' and '.join(_NEVER_PA
 # Files beside the data of `datasets.save_to_disk`.
 _STATE = "state.json"
 _BESIDE = (_STATE, "dataset_info.json", "dataset_dict.json")
-_SHARD = re.compile(r"(^|[-_.])\d{5}(-of-\d{5})?$")
+_SHARD = re.compile(r"(^(\d{3}_)?|[-_.])\d{5}(-of-\d{5})?$")
 
 
 def find_files(sources: Iterable[Path | str], skipped: Skipped) -> list[SourceFile]:
@@ -110,7 +111,9 @@ def read_files(files: Iterable[SourceFile], skipped: Skipped) -> Iterator[Docume
                 skipped.refuse(f"broken {codec}", bad(what, str(error), f"a complete {codec} file", "fetch it again"))
             else:
                 why = error.strerror or str(error)
-                skipped.refuse("unreadable", bad(f"`{file.name}` could not be read", why, "a readable file", "check it"))
+                skipped.refuse(
+                    "unreadable", bad(f"`{file.name}` could not be read", why, "a readable file", "check it")
+                )
 
 
 def _reader(path: Path) -> Callable[[SourceFile, Skipped], Iterator[Document]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any, cast
 
 from fastwarc.stream_io import BrotliReader, ChunkedReader, GzipReader, ZstdReader
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
@@ -45,7 +45,7 @@ def read_warc(file: SourceFile, skipped: Skipped) -> Iterator[Document]:
     with open_bytes(file.path) as handle:
         source = _Source(handle)
         try:
-            for record in ArchiveIterator(source, record_types=WarcRecordType.response):
+            for record in ArchiveIterator(cast(Any, source), record_types=WarcRecordType.response):
                 n_records += 1
                 where = f"{file.name}:{n_records}"
                 document = _response(record, where, file.label, skipped)
@@ -157,6 +157,6 @@ def _depth(html: str) -> int:
 
 
 def _stated(tree: HTMLTree, selector: str, attribute: str) -> str:
-    found = tree.document.query_selector(selector)
+    found = tree.document.query_selector(selector) if tree.document else None
     stated = " ".join(((found.getattr(attribute) if found else "") or "").split())
     return stated if stated.isprintable() else ""
