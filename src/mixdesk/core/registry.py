@@ -36,6 +36,8 @@ EXTRAS = {
     "ftfy": "corpus",
     "py3langid": "corpus",
     "license_expression": "corpus",
+    "resiliparse": "corpus",
+    "fastwarc": "corpus",
     "botorch": "bayes",
     "gpytorch": "bayes",
     "ray": "cluster",
