@@ -11,7 +11,16 @@ import numpy as np
 
 from mixdesk.core.corpus import Tokenised, TokenPart
 from mixdesk.core.files import atomic, read_bytes, read_text, write_text
-from mixdesk.corpus.formats.flat import by_place, damaged, dtype_for_ids, ends_to_part, find, place_of, write_ids
+from mixdesk.corpus.formats.flat import (
+    by_place,
+    damaged,
+    dtype_for_ids,
+    ends_to_part,
+    find,
+    place_of,
+    tokenised,
+    write_ids,
+)
 
 NAME = "00000_unshuffled.ds"
 INDEX, METADATA = ".ds.index", ".ds.metadata"
@@ -44,10 +53,7 @@ class Datatrove:
         if path.name.endswith(".ds"):
             path = path.with_name(path.name + ".index")
         found = [_read_one(index, place_of(stem)) for index, stem in find(path, INDEX, "datatrove's .ds.index")]
-        dtypes = sorted({dtype for dtype, _ in found})
-        if len(dtypes) > 1:
-            raise damaged(path, "ids as " + " and ".join(dtypes), "one type of ids")
-        return Tokenised(parts=tuple(part for _, part in found), dtype=dtypes[0])
+        return tokenised(path, found)
 
     def write(self, parts: Sequence[TokenPart], out: Path) -> list[Path]:
         """Write `<domain>/00000_unshuffled.ds` with index and metadata under `out`, the index last.

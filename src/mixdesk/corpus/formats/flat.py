@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from mixdesk.core.corpus import TokenPart
+from mixdesk.core.corpus import Tokenised, TokenPart
 from mixdesk.core.errors import InputError
 
 # Tokens held at once while writing.
@@ -65,6 +65,21 @@ def ends_to_part(path: Path, place: tuple[str, str], dtype: str, ends: NDArray[n
     return TokenPart(domain=place[0], split=place[1], lengths=lengths, ids=Ids(path, dtype, offsets, lengths))
 
 
+def ids_of(part: TokenPart, document: int) -> NDArray[np.int64]:
+    """Ids of a document, as many as its part says.
+
+    Raises:
+        InputError: another number.
+    """
+    ids = part.ids(document)
+    if len(ids) != part.lengths[document]:
+        raise InputError(
+            f"document {document} of `{part.domain}` has another length than its part says", value=f"{len(ids)} ids",
+            bound=f"{part.lengths[document]} ids", remedy="count the documents again",
+        )  # fmt: skip
+    return ids
+
+
 def blocks(part: TokenPart) -> Iterator[NDArray[np.int64]]:
     """The ids of a part in order, whole documents joined to about `BLOCK` tokens.
 
@@ -73,15 +88,10 @@ def blocks(part: TokenPart) -> Iterator[NDArray[np.int64]]:
     """
     kept: list[NDArray[np.int64]] = []
     room = BLOCK
-    for i, length in enumerate(part.lengths.tolist()):
-        ids = part.ids(i)
-        if len(ids) != length:
-            raise InputError(
-                f"document {i} of `{part.domain}` has another length than its part says",
-                value=f"{len(ids)} ids", bound=f"{length} ids", remedy="count the documents again",
-            )  # fmt: skip
+    for i in range(len(part.lengths)):
+        ids = ids_of(part, i)
         kept.append(ids)
-        room -= length
+        room -= len(ids)
         if room <= 0:
             yield np.concatenate(kept)
             kept, room = [], BLOCK
@@ -166,6 +176,18 @@ def find(path: Path, suffix: str, what: str) -> list[tuple[Path, str]]:
         raise damaged(path, f"no file `*{suffix}`", what)
     root = path if path.is_dir() else path.parent
     return [(file, file.parent.relative_to(root).as_posix().strip(".") or root.resolve().name) for file in files]
+
+
+def tokenised(path: Path, found: Sequence[tuple[str, TokenPart]], separator: int | None = None) -> Tokenised:
+    """The parts (type of the ids, part) as one; those without a token have no say in the type.
+
+    Raises:
+        InputError: ids of several types.
+    """
+    dtypes = {dtype for dtype, part in found if part.lengths.any()} or {dtype for dtype, _ in found[:1]} or {TYPES[0]}
+    if len(dtypes) > 1:
+        raise damaged(path, "ids as " + " and ".join(sorted(dtypes)), "one type of ids")
+    return Tokenised(parts=tuple(part for _, part in found), dtype=dtypes.pop(), separator=separator)
 
 
 def damaged(path: Path, found: str, bound: str) -> InputError:

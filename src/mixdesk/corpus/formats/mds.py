@@ -15,7 +15,18 @@ from mixdesk.core import checks
 from mixdesk.core.corpus import Tokenised, TokenPart
 from mixdesk.core.errors import InputError
 from mixdesk.core.files import atomic, read_text, write_text
-from mixdesk.corpus.formats.flat import TYPES, Ids, by_place, check_ids, damaged, dtype_for_ids, find, place_of
+from mixdesk.corpus.formats.flat import (
+    TYPES,
+    Ids,
+    by_place,
+    check_ids,
+    damaged,
+    dtype_for_ids,
+    find,
+    ids_of,
+    place_of,
+    tokenised,
+)
 
 INDEX = "index.json"
 WHOLE = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
@@ -59,10 +70,7 @@ class Mds:
             for index, stem in find(path, INDEX, "the index.json of an MDS data set")
             for shard in _shards(index)
         ]
-        dtypes = sorted({dtype for dtype, _ in found}) or [self.dtype or TYPES[0]]
-        if len(dtypes) > 1:
-            raise damaged(path, "ids as " + " and ".join(dtypes), "one type of ids")
-        return Tokenised(parts=tuple(part for _, part in found), dtype=dtypes[0])
+        return tokenised(path, found)
 
     def write(self, parts: Sequence[TokenPart], out: Path) -> list[Path]:
         """Write `<domain>/shard.00000.mds`, … and `index.json` under `out`, the index last.
@@ -184,9 +192,9 @@ def _shape_head(path: Path, at_n: NDArray[np.int64], sizes_n: NDArray[np.int64],
     """Bytes before the ids of arrays with one axis, by the size of their column; the first array's are looked at."""
     narrow, wide = 2 + 255 * width, 3 + 65_535 * width
     head_n = np.where(sizes_n <= narrow, 2, np.where(sizes_n <= wide, 3, 5))
-    first = np.fromfile(path, dtype=np.uint8, count=1, offset=int(at_n[0])) if len(at_n) else ()
-    if len(first) and 1 + (1 << (first[0] & 3)) != head_n[0] or len(first) and first[0] >> 2 != 1:
-        raise damaged(path, f"arrays of {first[0] >> 2} axes", "one axis, the ids of a document")
+    for first in np.fromfile(path, dtype=np.uint8, count=1, offset=int(at_n[0])).tolist() if len(at_n) else ():
+        if first >> 2 != 1 or 1 + (1 << (first & 3)) != head_n[0]:
+            raise damaged(path, f"arrays of {first >> 2} axes", "one axis, the ids of a document")
     return head_n
 
 
@@ -221,7 +229,7 @@ def _write_shard(path: Path, part: TokenPart, cut: tuple[int, int], config: dict
     with atomic(path, "wb") as handle:
         handle.write(np.uint32(len(lengths)).astype("<u4").tobytes() + offsets.astype("<u4").tobytes() + text)
         for i, (size, power) in enumerate(zip(sizes.tolist(), powers.tolist(), strict=True), start=cut[0]):
-            ids = part.ids(i)
+            ids = ids_of(part, i)
             check_ids(ids, dtype, part.domain)
             shape = len(ids).to_bytes(1 << power, "little")
             handle.write(size.to_bytes(4, "little") + bytes([4 | power]) + shape + ids.astype(kind).tobytes())

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mixdesk.core.corpus import Tokenised, TokenPart
 from mixdesk.core.files import atomic
-from mixdesk.corpus.formats.flat import Ids, by_place, damaged, dtype_for_ids, place_of, write_ids
+from mixdesk.corpus.formats.flat import Ids, by_place, damaged, dtype_for_ids, place_of, tokenised, write_ids
 
 MAGIC = b"MMIDIDX\x00\x00"
 CODES = {1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float64", 7: "float32", 8: "uint16"}
@@ -44,10 +44,7 @@ class Megatron:
             InputError: no index, wrong magic or version, cut short, types that differ, or a `.bin` that is too short.
         """
         found = [_read_one(index, place_of(stem)) for index, stem in _indices(path)]
-        dtypes = sorted({dtype for dtype, _ in found})
-        if len(dtypes) > 1:
-            raise damaged(path, "ids as " + " and ".join(dtypes), "one type of ids")
-        return Tokenised(parts=tuple(part for _, part in found), dtype=dtypes[0])
+        return tokenised(path, found)
 
     def write(self, parts: Sequence[TokenPart], out: Path) -> list[Path]:
         """Write `<domain>.bin` and `.idx` under `out`, the index last; one sequence is one document.

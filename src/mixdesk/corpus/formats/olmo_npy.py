@@ -26,6 +26,7 @@ from mixdesk.corpus.formats.flat import (
     ends_to_part,
     find,
     place_of,
+    tokenised,
     write_ids,
 )
 
@@ -63,10 +64,7 @@ class OlmoNpy:
             InputError: no such file, a numpy header, a type that is unknown or differs, or an index that is damaged.
         """
         found = [self._read_one(file, place_of(stem)) for file, stem in find(path, ".npy", "raw ids in *.npy")]
-        dtypes = sorted({dtype for dtype, _ in found})
-        if len(dtypes) > 1:
-            raise damaged(path, "ids as " + " and ".join(dtypes), "one type of ids")
-        return Tokenised(parts=tuple(part for _, part in found), dtype=dtypes[0], separator=self.separator)
+        return tokenised(path, found, self.separator)
 
     def write(self, parts: Sequence[TokenPart], out: Path) -> list[Path]:
         """Write `<domain>/00000.npy` and `.csv.gz` under `out`, the `.csv.gz` last.
@@ -118,6 +116,8 @@ def _dtype(data: Path, size: int, n_tokens: int | None) -> str:
 
 def _read_index(index: Path) -> NDArray[np.int64]:
     """Ends of documents (n,), in tokens."""
+    if not index.stat().st_size:
+        raise damaged(index, "an empty file", "gzip lines `start,end[,id…]`")
     try:
         with gzip.open(index, "rt", encoding="utf-8") as lines:
             pairs = (tuple(map(int, line.split(",", 2)[:2])) for line in lines)
