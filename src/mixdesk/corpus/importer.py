@@ -84,7 +84,7 @@ def import_index(sources: Mapping[str, Path] | Path, form: Format) -> Counted:
                 continue
             key = name or part.domain
             raw = np.ascontiguousarray(part.lengths, dtype="<i8")
-            digests.setdefault(key, []).append(hashlib.sha256(raw).hexdigest())
+            digests.setdefault(key, []).append(hashlib.sha256(raw.data).hexdigest())
             count = counts.setdefault(key, [0, 0])
             count[0] += int(raw.sum())
             count[1] += len(raw)

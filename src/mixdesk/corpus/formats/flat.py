@@ -40,9 +40,11 @@ class Ids:
         n = int(self.lengths[document])
         kind = np.dtype(self.dtype).newbyteorder("<")
         try:
-            found = np.fromfile(self.path, dtype=kind, count=n, offset=int(self.offsets[document]))
-        except OSError as error:
-            raise damaged(self.path, error.strerror or str(error), "the ids that its index counts") from None
+            with self.path.open("rb") as handle:
+                handle.seek(int(self.offsets[document]))
+                found = np.frombuffer(handle.read(n * kind.itemsize), dtype=kind)
+        except (OSError, ValueError) as error:
+            raise damaged(self.path, str(error), "the ids that its index counts") from None
         if len(found) != n:
             raise damaged(self.path, f"{len(found)} ids of document {document}", f"{n} ids")
         return found.astype(np.int64)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mixdesk.core import checks
 from mixdesk.core.corpus import Tokenised, TokenPart
 from mixdesk.core.errors import InputError
-from mixdesk.core.files import atomic, read_text, write_text
+from mixdesk.core.files import atomic, read_text
 from mixdesk.corpus.formats.flat import (
     TYPES,
     Ids,
@@ -85,15 +85,16 @@ class Mds:
         }  # fmt: skip
         files: list[Path] = []
         for stem, group in by_place(parts, out):
-            (stem / INDEX).unlink(missing_ok=True)
-            shards = []
-            for part, first, last in _cuts(group, np.dtype(dtype).itemsize):
-                path = stem / f"shard.{len(shards):05d}.mds"
-                n_bytes = _write_shard(path, part, (first, last), config)
-                raw = {"basename": path.name, "bytes": n_bytes, "hashes": {}}
-                shards.append({**config, "raw_data": raw, "samples": last - first, "zip_data": None})
-                files.append(path)
-            write_text(stem / INDEX, json.dumps({"shards": shards, "version": 2}, sort_keys=True))
+            shards: list[dict[str, Any]] = []
+            with atomic(stem / INDEX) as handle:
+                (stem / INDEX).unlink(missing_ok=True)
+                for part, first, last in _cuts(group, np.dtype(dtype).itemsize):
+                    path = stem / f"shard.{len(shards):05d}.mds"
+                    n_bytes = _write_shard(path, part, (first, last), config)
+                    raw = {"basename": path.name, "bytes": n_bytes, "hashes": {}}
+                    shards.append({**config, "raw_data": raw, "samples": last - first, "zip_data": None})
+                    files.append(path)
+                handle.write(json.dumps({"shards": shards, "version": 2}, sort_keys=True))
             files.append(stem / INDEX)
         return files
 
@@ -185,13 +186,14 @@ def _varying(path: Path, offsets: NDArray[np.int64], v: int, fixed: int) -> NDAr
         raise damaged(path, "a sample shorter than its head", f"at least {4 * v} bytes")
     raw = np.memmap(path, dtype=np.uint8, mode="r")
     heads = np.asarray(raw)[offsets[:-1, None] + np.arange(4 * v)]
-    return heads.view("<u4").astype(np.int64)
+    varying_nv: NDArray[np.int64] = heads.view("<u4").astype(np.int64)
+    return varying_nv
 
 
 def _shape_head(path: Path, at_n: NDArray[np.int64], sizes_n: NDArray[np.int64], width: int) -> NDArray[np.int64]:
     """Bytes before the ids of arrays with one axis, by the size of their column; the first array's are looked at."""
     narrow, wide = 2 + 255 * width, 3 + 65_535 * width
-    head_n = np.where(sizes_n <= narrow, 2, np.where(sizes_n <= wide, 3, 5))
+    head_n: NDArray[np.int64] = np.where(sizes_n <= narrow, 2, np.where(sizes_n <= wide, 3, 5))
     for first in np.fromfile(path, dtype=np.uint8, count=1, offset=int(at_n[0])).tolist() if len(at_n) else ():
         if first >> 2 != 1 or 1 + (1 << (first & 3)) != head_n[0]:
             raise damaged(path, f"arrays of {first >> 2} axes", "one axis, the ids of a document")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import IO, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,23 +56,23 @@ class Megatron:
         files: list[Path] = []
         for stem, group in by_place(parts, out):
             data, index = (stem.with_name(stem.name + end) for end in (".bin", ".idx"))
-            index.unlink(missing_ok=True)
             with atomic(data, "wb") as handle:
+                index.unlink(missing_ok=True)
                 for part in group:
                     write_ids(handle, part, dtype)
             with atomic(index, "wb") as handle:
-                handle.write(_index(np.concatenate([part.lengths for part in group]), dtype))
+                _write_index(handle, np.concatenate([part.lengths for part in group]), dtype)
             files += [data, index]
         return files
 
 
-def _index(lengths: NDArray[np.int64], dtype: str) -> bytes:
+def _write_index(handle: IO[bytes], lengths: NDArray[np.int64], dtype: str) -> None:
     code = next(code for code, name in CODES.items() if name == dtype)
-    sizes = np.array([len(lengths), len(lengths) + 1], dtype="<u8")
-    offsets = (np.cumsum(lengths) - lengths) * np.dtype(dtype).itemsize
-    tables = (lengths.astype("<i4"), offsets.astype("<i8"), np.arange(len(lengths) + 1, dtype="<i8"))
-    head = MAGIC + np.uint64(1).astype("<u8").tobytes() + bytes([code]) + sizes.tobytes()
-    return head + b"".join(table.tobytes() for table in tables)
+    version, sizes = np.array([1], dtype="<u8"), np.array([len(lengths), len(lengths) + 1], dtype="<u8")
+    handle.write(MAGIC + version.tobytes() + bytes([code]) + sizes.tobytes())
+    handle.write(lengths.astype("<i4").tobytes())
+    handle.write(((np.cumsum(lengths) - lengths) * np.dtype(dtype).itemsize).astype("<i8").tobytes())
+    handle.write(np.arange(len(lengths) + 1, dtype="<i8").tobytes())
 
 
 def _indices(path: Path) -> list[tuple[Path, str]]:

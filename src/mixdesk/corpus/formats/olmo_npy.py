@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import io
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import ClassVar
+from typing import IO, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,8 @@ from mixdesk.corpus.formats.flat import (
 )
 
 NAME = "00000"
+# Lines of an index written at once.
+ROWS = 1 << 14
 NUMPY_MAGIC = b"\x93NUMPY"
 
 
@@ -76,8 +78,8 @@ class OlmoNpy:
         files: list[Path] = []
         for stem, group in by_place(parts, out):
             data, index = stem / f"{NAME}.npy", stem / f"{NAME}.csv.gz"
-            index.unlink(missing_ok=True)
             with atomic(data, "wb") as handle:
+                index.unlink(missing_ok=True)
                 for part in group:
                     write_ids(handle, part, dtype)
             with atomic(index, "wb") as raw:
@@ -129,13 +131,14 @@ def _read_index(index: Path) -> NDArray[np.int64]:
     return table[:, 1].copy()
 
 
-def _write_index(handle: io.BufferedIOBase, lengths: NDArray[np.int64]) -> None:
-    ends = np.cumsum(lengths).tolist()
+def _write_index(handle: IO[bytes], lengths: NDArray[np.int64]) -> None:
+    ends = np.cumsum(lengths)
+    starts = ends - lengths
     with gzip.GzipFile(filename="", mode="wb", fileobj=handle, mtime=0) as packed:
-        start = 0
-        for i, end in enumerate(ends):
-            packed.write(f"{start},{end},{i}\n".encode())
-            start = end
+        for first in range(0, len(ends), ROWS):
+            cut = slice(first, first + ROWS)
+            pairs = zip(starts[cut].tolist(), ends[cut].tolist(), count(first))
+            packed.write("".join(f"{start},{end},{i}\n" for start, end, i in pairs).encode())
 
 
 def _ends_by_separator(data: Path, dtype: str, separator: int) -> NDArray[np.int64]:
