@@ -87,6 +87,18 @@ def test_we_read_what_its_builder_writes(tmp_path: Path, dtype: str) -> None:
     assert Megatron().read(tmp_path).dtype == dtype
 
 
+@pytest.mark.parametrize("dtype", ["uint16", "int32"])
+def test_ours_is_byte_for_byte_what_its_builder_writes(tmp_path: Path, dtype: str) -> None:
+    theirs = pytest.importorskip("megatron.core.datasets.indexed_dataset", reason=WHY, exc_type=ImportError)
+    docs = [*DOCS, [], [5] * 300]
+    builder = theirs.IndexedDatasetBuilder(str(tmp_path / "x.bin"), dtype=np.dtype(dtype).type)
+    for doc in docs:
+        builder.add_document(doc, [len(doc)])
+    builder.finalize(str(tmp_path / "x.idx"))
+    for ours in Megatron(dtype=dtype).write([part_of(docs)], tmp_path / "ours"):
+        assert ours.read_bytes() == (tmp_path / "x").with_suffix(ours.suffix).read_bytes()
+
+
 def test_modes_of_multimodal_data_are_passed_over(tmp_path: Path) -> None:
     theirs = pytest.importorskip("megatron.core.datasets.indexed_dataset", reason=WHY, exc_type=ImportError)
     builder = theirs.IndexedDatasetBuilder(str(tmp_path / "x.bin"), dtype=np.int32, multimodal=True)
