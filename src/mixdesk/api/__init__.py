@@ -1,6 +1,13 @@
 """The flows: one function per verb, glue between the rooms, no method inside."""
 
-from mixdesk.api.corpora import build_corpus, installed_documents, manual_documents, open_corpus
+from mixdesk.api.corpora import (
+    build_corpus,
+    export_corpus,
+    import_corpus,
+    installed_documents,
+    manual_documents,
+    open_corpus,
+)
 from mixdesk.api.demo import demo
 from mixdesk.api.desk import write_desk
 from mixdesk.api.laws import (
@@ -47,10 +54,12 @@ __all__ = [
     "compare_laws",
     "confirm_recipe",
     "demo",
+    "export_corpus",
     "export_study",
     "extend_study",
     "fit_law",
     "gather_evidence",
+    "import_corpus",
     "import_study",
     "installed_documents",
     "learning_curve",

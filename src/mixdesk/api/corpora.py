@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mixdesk.core import registry
-from mixdesk.core.corpus import Corpus, Document
+from mixdesk.core.corpus import Corpus, Document, Tokenizer
+from mixdesk.core.errors import InputError
+from mixdesk.core.files import fingerprint
 from mixdesk.core.plan import Plug
 from mixdesk.core.protocols import Progress
 
@@ -81,3 +83,58 @@ def manual_documents() -> Iterable[Document]:
     from mixdesk.corpus import installed
 
     return installed.manual_documents()
+
+
+def import_corpus(
+    sources: Mapping[str, Path | str] | Path | str,
+    out: Path | str,
+    *,
+    tokenizer: str,
+    format: Plug | str | None = None,
+    vocab_size: int = 0,
+) -> Corpus:
+    """Somebody's tokenised data, by its index alone, as a corpus of counts in the folder `out`.
+
+    It has natural weights (`Mixture.natural`) and epochs at a scale (`Mixture.epochs`) and cannot be trained on.
+
+    Args:
+        sources: domain → path of its data; or a path whose parts name their domains.
+        out: new folder.
+        tokenizer: path of the `tokenizer.json` that the ids are of, or its name, which is then all that is known.
+        format: who wrote the data; default: by the names of its files.
+        vocab_size: of a tokenizer known by name; 0 is unknown.
+
+    Raises:
+        InputError: a source that cannot be read, several formats or types, or a folder that holds a corpus.
+    """
+    from mixdesk.corpus import importer
+    from mixdesk.corpus.tokens import read_tokenizer
+
+    paths = {n: Path(p) for n, p in sources.items()} if isinstance(sources, Mapping) else Path(sources)
+    first = next(iter(paths.values()), None) if isinstance(paths, dict) else paths
+    if first is None:
+        raise InputError("there is nothing to import", value="no source", bound="one or more", remedy="name a source")
+    plug = format or importer.guess_format(first)
+    form = registry.make("formats", plug if isinstance(plug, Plug) else Plug(name=plug))
+    counted = importer.import_index(paths, form)
+    if Path(tokenizer).is_file():
+        reference = read_tokenizer(Path(tokenizer)).reference
+    else:
+        reference = Tokenizer(name=tokenizer, vocab_size=vocab_size, sha256=fingerprint("by name", tokenizer))
+    return importer.write_import(counted, Path(out), reference)
+
+
+def export_corpus(folder: Path | str, out: Path | str, format: Plug | str) -> list[Path]:
+    """The training shards of a built corpus in the format of a trainer, a file or folder per domain; the files.
+
+    Args:
+        folder: a built corpus.
+        out: folder to write into.
+        format: `megatron`, `mds`, `olmo_npy` or `datatrove`.
+
+    Raises:
+        InputError: no corpus with tokens there, or a domain's name or an id that the format cannot hold.
+    """
+    from mixdesk.corpus import importer
+
+    return importer.write_format(Path(folder), Path(out), format if isinstance(format, Plug) else Plug(name=format))

@@ -39,15 +39,16 @@ class Left:
 class Manifest:
     """What `manifest.json` holds.
 
-    `corpus` counts and shards; `dtype` of the shards; `separator` id after each document; `token_bytes` and
-    `tokenizer` files beside the manifest (the second None for raw bytes); `skipped` inputs by reason; documents
-    removed per domain as `duplicates`, or because they are `held_out` for evaluation.
+    `corpus` counts and shards; `dtype` of the shards; `separator` id after each document (-1: unknown); `token_bytes`
+    and `tokenizer` files beside the manifest (the second None for raw bytes, the first for a corpus imported by its
+    index, which has no shards); `skipped` inputs by reason; documents removed per domain as `duplicates`, or because
+    they are `held_out` for evaluation.
     """
 
     corpus: Corpus
     dtype: str
     separator: int
-    token_bytes: str
+    token_bytes: str | None = None
     tokenizer: str | None = None
     skipped: tuple[Left, ...] = ()
     duplicates: Pairs = ()
@@ -59,8 +60,8 @@ class Manifest:
     @property
     def files(self) -> set[str]:
         """Every file that belongs to the corpus, relative to its folder, the manifest apart."""
-        named = {self.token_bytes, *(shard.path for shard in self.corpus.shards)}
-        return named | {self.tokenizer} if self.tokenizer else named
+        named = (self.token_bytes, self.tokenizer, *(shard.path for shard in self.corpus.shards))
+        return {name for name in named if name}
 
 
 def dtype_for(vocab_size: int) -> str:
@@ -145,7 +146,7 @@ class TokenStore:
         self.manifest = manifest
         self.corpus = manifest.corpus
         self.separator = manifest.separator
-        self.token_bytes: NDArray[np.int64] = _load_sizes(root / manifest.token_bytes, manifest)
+        self.token_bytes: NDArray[np.int64] = _load_sizes(root, manifest)
         self._dtype = np.dtype(manifest.dtype).newbyteorder("<")
         for shard in self.corpus.shards:
             _check_size(root / shard.path, shard.n_tokens * self._dtype.itemsize)
@@ -154,8 +155,13 @@ class TokenStore:
         """The ids of a domain ("train" or "valid") or of an evaluation set ("set").
 
         Raises:
-            InputError: no such domain or evaluation set.
+            InputError: no such domain or evaluation set, or a corpus that was imported by its index.
         """
+        if self.manifest.token_bytes is None:
+            raise InputError(
+                f"`{self.root}` was imported by its index", value="counts alone", bound="a corpus with tokens",
+                remedy="build the corpus from its texts",
+            )  # fmt: skip
         checks.one_of("split", split, ("train", "valid", "set"))
         known = [one.name for one in (self.corpus.evals if split == "set" else self.corpus.domains)]
         checks.one_of("evaluation set" if split == "set" else "domain", name, known)
@@ -180,7 +186,10 @@ def open_store(path: Path) -> TokenStore:
     return TokenStore(root, read_json(root / MANIFEST, Manifest))
 
 
-def _load_sizes(path: Path, manifest: Manifest) -> NDArray[np.int64]:
+def _load_sizes(root: Path, manifest: Manifest) -> NDArray[np.int64]:
+    if manifest.token_bytes is None:
+        return np.zeros(0, dtype=np.int64)
+    path = root / manifest.token_bytes
     try:
         sizes: NDArray[np.int64] = np.load(path, allow_pickle=False).astype(np.int64)
     except (OSError, ValueError) as error:

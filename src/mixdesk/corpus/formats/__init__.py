@@ -1,3 +1,8 @@
 """Formats of others' token data: read by their index, written from our shards."""
 
-PARTS: dict[str, str] = {}
+PARTS: dict[str, str] = {
+    "megatron": "megatron:Megatron",
+    "mds": "mds:Mds",
+    "olmo_npy": "olmo_npy:OlmoNpy",
+    "datatrove": "datatrove:Datatrove",
+}
