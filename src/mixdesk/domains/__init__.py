@@ -3,4 +3,6 @@
 PARTS: dict[str, str] = {
     "by_label": "by_label:ByLabel",
     "by_cluster": "by_cluster:ByCluster",
+    "by_mixture": "by_mixture:ByMixture",
+    "by_taxonomy": "by_taxonomy:ByTaxonomy",
 }

@@ -78,9 +78,7 @@ def group(X_np: Floats, n_groups: int) -> Grouping:
         now = profile(X_np, label_n, n_groups)
         if now > likely:
             likely, best_n = now, label_n
-    return Grouping(
-        label_n=best_n, plain_n=plain_n, likelihood=likely, plain_likelihood=plain, residual=residual
-    )
+    return Grouping(label_n=best_n, plain_n=plain_n, likelihood=likely, plain_likelihood=plain, residual=residual)
 
 
 def profile(X_np: Floats, label_n: Labels, n_groups: int) -> float:

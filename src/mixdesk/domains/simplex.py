@@ -118,11 +118,8 @@ def hoc(h_bd: Floats, before_bd: Floats, y_b: Labels) -> float:
 
 
 def nearest(query_nd: Floats, gallery_md: Floats, label_m: Labels) -> Labels:
-    """Label of the stored vector that is nearest in angle; a query's own row (where both have one) does not count."""
-    similar_nm = _unit(query_nd)[0] @ _unit(gallery_md)[0].T
-    if len(query_nd) == len(gallery_md):
-        np.fill_diagonal(similar_nm, -np.inf)
-    found: Labels = label_m[similar_nm.argmax(1)]
+    """Label of the stored vector that is nearest in angle to each query."""
+    found: Labels = label_m[(_unit(query_nd)[0] @ _unit(gallery_md)[0].T).argmax(1)]
     return found
 
 
