@@ -33,7 +33,7 @@ from mixdesk.domains.likelihood import group
 UNKNOWN = "unknown"
 # Probabilities below are left out of a document's labels.
 LEAST_SHARE = 1e-3
-# Parts that the labels are held back in. Vectors of a sketch, and those of their features that its covariances can bear.
+# Parts that labels are held back in; vectors of a sketch, and as many of their features as its covariances can bear.
 FOLDS, SKETCH, SKETCH_WIDTH = 4, 120, 8
 
 Fit = Callable[[Floats, Bools, Gaussians], Gaussians]

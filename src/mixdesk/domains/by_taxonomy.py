@@ -1,8 +1,8 @@
 """Domains of a taxonomy that may grow: a classifier with fixed class vectors, so that old labels and vectors stay.
 
 Each domain is a corner of a simplex that never moves (`domains/simplex.py`). A later version, made with `before`, gives
-a new domain a corner of its own, keeps those of the old ones and never gives a retired one again: a domain that is split
-gets new names for its parts. Texts are embedded as they were in the first version.
+a new domain a corner of its own, keeps those of the old ones and never gives a retired one again: the parts of a domain
+that is split get new names. Texts are embedded as they were in the first version.
 
 A quarter of the labelled texts is held back: `cross`, the share of them whose nearest vector among those that the
 version before stored has their label, is compared with `before`, the same when both are its own. Where it is larger,

@@ -3,8 +3,8 @@
 One Gaussian with a diagonal covariance for each domain, fitted by expectation-maximisation to labelled and unlabelled
 documents together. Axis letters: n documents, k domains, p features.
 
-Reference: `agmm`. Mu⁰ are the labelled means; what is ours is the model in place of a network's loss: a weak label is a
-set of domains that is trusted in part, and each domain begins as `PULL` imaginary documents around its labelled mean.
+Reference: `agmm`. Ours is the model, in place of a network's loss: a weak label is a set of domains that is trusted in
+part, and each domain begins as `PULL` imaginary documents around its labelled mean.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Adapted:
 
 
 def start(X_np: Floats, allowed_nk: Bools) -> Gaussians:
-    """Where EM begins, also the rival to beat: the mean of each domain's labelled documents, one variance, equal shares.
+    """Where EM begins, and the rival to beat: means of the labelled documents, one variance, equal shares.
 
     The variance is that of all documents, feature by feature, so that the answer is the nearest labelled mean in units
     of the features' spread.

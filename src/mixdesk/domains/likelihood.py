@@ -1,7 +1,7 @@
 """Clusters by likelihood without centroids: a semidefinite relaxation, on arrays.
 
-K-means and EM end where their start leads; a relaxation has one answer. It is cubic in the number of vectors, so it runs
-on a sketch and what it finds is lifted: a start for k-means or EM. Axis letters: n vectors, p features, g groups.
+K-means and EM end where their start leads; a relaxation has one answer. It is cubic in the number of vectors, so it
+runs on a sketch and what it finds is lifted: a start for EM. Axis letters: n vectors, p features, g groups.
 
 Reference: `ila_sdp`. The alternation of covariances and memberships is the paper's; that both terms of the profile
 likelihood are linear in Z_g, the solver (consensus ADMM; an interior point method needs minutes where this needs a
@@ -50,8 +50,8 @@ def group(X_np: Floats, n_groups: int) -> Grouping:
     """Cluster by the likelihood-adjusted relaxation.
 
     Given covariances Σ_g, maximise Σ_g ⟨−½ D²(Σ_g) − log|Σ_g| 11ᵀ, Z_g⟩ over Z_g ⪰ 0, Z_g ≥ 0, tr Z_g = 1,
-    Σ_g Z_g 1 = 1, with D²_ij(Σ) = (x_i − x_j)ᵀ Σ⁻¹ (x_i − x_j). It begins from the plain relaxation (one Z, D² Euclidean,
-    tr Z = number of groups) and alternates with Σ_g of the rounded groups until labels repeat.
+    Σ_g Z_g 1 = 1, with D²_ij(Σ) = (x_i − x_j)ᵀ Σ⁻¹ (x_i − x_j). It begins from the plain relaxation (one Z, D²
+    Euclidean, tr Z = number of groups) and alternates with Σ_g of the rounded groups until labels repeat.
 
     Raises:
         InputError: more than 200 vectors, or no more than groups.
