@@ -111,16 +111,16 @@ class ByMixture:
         )
 
     def _fits(self) -> dict[str, Fit]:
-        """The answers that compete, by name."""
+        """The answers that compete, by name; of equals the first is kept."""
         if self.batch:
             shared: Fit = lambda X, A, first: adapt_online(  # noqa: E731
                 X, A, first, batch=self.batch, trust=self.trust, seed=self.seed
             )
-            return {"nearest": lambda X, A, first: first, "shared": shared}
+            return {"shared": shared, "nearest": lambda X, A, first: first}
         return {
-            "nearest": lambda X, A, first: first,
             "shared": lambda X, A, first: adapt(X, A, first, trust=self.trust, own=False).model,
             "own": lambda X, A, first: adapt(X, A, first, trust=self.trust, own=True).model,
+            "nearest": lambda X, A, first: first,
         }
 
     def _without_labels(self, documents: Sequence[Document]) -> MixtureModel:
