@@ -12,7 +12,7 @@
 4. a mixture from three labels per domain, a fifth of them wrong, beside the nearest labelled mean
 5. four classes that become seven: fixed corners with and without the compatibility loss, and a learned classifier
 
-Tables go to standard output; `results/splitters_<machine class>_<yyyymm>.md` is a copy.
+Writes `results/splitters_<machine class>_<yyyymm>.md`; `s` are processor seconds.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from datetime import date
+from io import StringIO
 from itertools import permutations
 from pathlib import Path
 
@@ -30,6 +33,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
+from demo import machine_class
 from mixdesk.core.corpus import Document
 from mixdesk.core.observations import Floats, Ints
 from mixdesk.domains.by_cluster import ByCluster
@@ -37,7 +41,7 @@ from mixdesk.domains.by_mixture import ByMixture
 from mixdesk.domains.embed import Embedder
 from mixdesk.domains.gaussian import adapt, adapt_online, start
 from mixdesk.domains.likelihood import RIDGE, covariances, group
-from mixdesk.domains.simplex import SimplexMap, corners, nearest, train
+from mixdesk.domains.simplex import corners, nearest, train
 
 
 def table(title: str, rows: dict[str, list[Sequence[float]]], columns: Sequence[str], first: str = "") -> None:
@@ -89,7 +93,7 @@ def on_text(texts: list[str], truth_n: Ints, names: list[str], seeds: int) -> No
 
         everything = np.arange(n)
         for name, run in (
-            ("k-means, one start", lambda s=seed: KMeans(k, n_init=1, random_state=s).fit_predict(V_np)),
+            ("k-means, one start", lambda s=seed, V=V_np: KMeans(k, n_init=1, random_state=s).fit_predict(V)),
             (
                 "by_cluster",
                 lambda s=seed: [
@@ -308,7 +312,9 @@ def classes(seed: int) -> tuple[Floats, Ints, Ints, int, int]:
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     seeds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
-    print("# Splitters that learn")
+    print("# Splitters that learn\n")
+    asked = f"{folder.name} {seeds}" if folder else ""
+    print(f"Command: `python benchmarks/splitters.py {asked}`. {date.today()}, {machine_class()}.")
     if folder is not None:
         texts, truth_n, names = read(folder)
         on_text(texts, truth_n, names, seeds)
@@ -322,11 +328,14 @@ def main() -> None:
     relaxations(max(seeds, 6))
     mixtures(10)
     grown("## Four classes that become seven, 20 features, 16 corners, 5 seeds", classes, 5)
-    gram_kk = corners(64) @ corners(64).T
-    print(
-        f"\nCorners: largest error of the Gram matrix at k = 64: {np.abs(gram_kk - (np.eye(64) * 64 - 1) / 63).max():.1e}."
-    )
+    worst = np.abs(corners(64) @ corners(64).T - (np.eye(64) * 64 - 1) / 63).max()
+    print(f"\nCorners: largest error of the Gram matrix {worst:.1e} at k = 64.")
 
 
 if __name__ == "__main__":
-    main()
+    told = StringIO()
+    with redirect_stdout(told):
+        main()
+    print(told.getvalue())
+    out = Path(__file__).parent / "results" / f"splitters_{machine_class()}_{date.today():%Y%m}.md"
+    out.write_text(told.getvalue(), encoding="utf-8")

@@ -33,7 +33,7 @@ def test_a_domain_that_is_added_leaves_old_corners_and_stored_vectors(documents,
     write_json(path, first.to_dict())
     second = ByTaxonomy(before=str(path)).prepare(documents)
     assert second.corners == ("c", "python", "topics")
-    assert second.held["accuracy"] > 0.9
+    assert second.held["accuracy"] > 0.8
     assert second.held["cross"] >= second.held["before"] - 0.02
     # Old vectors still say what they are by the new version's corners.
     old = [one for one in documents if one.label != "topics"]

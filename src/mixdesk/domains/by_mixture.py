@@ -9,7 +9,7 @@ probability is below `confidence` is `unknown`.
 
 Without any label, `k` domains begin where the semidefinite relaxation of a sketch puts them (`domains/likelihood.py`).
 
-Reference: agmm (splitter), ila_sdp (the start without labels). What we do differently: a mixture of document vectors in
+Reference: agmm (splitter), ilasdp (the start without labels). What we do differently: a mixture of document vectors in
 place of a loss on pixels; the encoder is not trained; the nearest labelled mean stays a rival.
 """
 

@@ -8,7 +8,8 @@ A quarter of the labelled texts is held back: `cross`, the share of them whose n
 version before stored has their label, is compared with `before`, the same when both are its own. Where it is larger,
 stored vectors can be kept; else documents are to be labelled anew.
 
-Reference: stationary (splitter). What we do differently: a linear map of 3-gram vectors in place of a trained network.
+Reference: stationaryrepresentations (splitter). What we do differently: a linear map of 3-gram vectors in
+place of a trained network.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class ByTaxonomy:
     """
 
     title: ClassVar[str] = "a taxonomy that may grow: old domains and stored vectors keep their place"
-    reference: ClassVar[str] = "stationary"
+    reference: ClassVar[str] = "stationaryrepresentations"
     labels: str = ""
     before: str = ""
     width: int = 64

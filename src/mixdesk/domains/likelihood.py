@@ -3,7 +3,7 @@
 K-means and EM end where their start leads; a relaxation has one answer. It is cubic in the number of vectors, so it
 runs on a sketch and what it finds is lifted: a start for EM. Axis letters: n vectors, p features, g groups.
 
-Reference: `ila_sdp`. The alternation of covariances and memberships is the paper's; that both terms of the profile
+Reference: `ilasdp`. The alternation of covariances and memberships is the paper's; that both terms of the profile
 likelihood are linear in Z_g, the solver (consensus ADMM; an interior point method needs minutes where this needs a
 second) and the choice of the best labels seen by likelihood are ours.
 """

@@ -4,8 +4,9 @@ Classes are the corners of a regular simplex; corners without a class are kept f
 earlier version stored stay comparable with those of a later one. Axis letters: n documents, p features, k corners,
 d = k − 1 dimensions of a vector.
 
-Reference: `stationary`. The map is linear, its loss the paper's: cross-entropy against the fixed corners and, for an
-update, the higher-order compatibility term (HOC) with the vectors of the version before, which weighs less here.
+Reference: `stationaryrepresentations`. The map is linear, its loss the paper's: cross-entropy against the fixed
+corners and, for an update, the higher-order compatibility term (HOC) with the vectors of the version before, which
+weighs less here.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from mixdesk.core.observations import Floats
 
 Labels = NDArray[np.int64]
 
-# Corners: 64 classes at most, past and to come. Weight of cross-entropy beside HOC (the paper's 0.1 left new classes off
-# their corners, see docs/log.md), and sharpness of its similarities.
+# Corners: 64 classes at most, past and to come. Weight of cross-entropy beside HOC (the paper's 0.1 left new classes
+# off their corners, see docs/log.md), and sharpness of its similarities.
 CORNERS, BALANCE, SHARP = 64, 0.7, 10.0
 # Training: steps of Adam, documents per step, rate at its start (it falls to nothing by a half cosine).
 STEPS, BATCH, RATE = 600, 128, 0.02
