@@ -48,7 +48,7 @@ def share_right(model, texts: list[tuple[str, str]]) -> float:
 def test_a_few_labels_label_everything_and_the_model_comes_back(texts) -> None:
     model = ByMixture(width=8).prepare(hidden(texts, 4))
     assert share_right(model, texts) > 0.9
-    assert set(model.held) == {"nearest", "shared", "own"}
+    assert set(model.held) == {"mixture", "nearest"}
     again = ByMixture().restore(json.loads(json.dumps(model.to_dict())))
     documents = [Document(text=text) for _, text in texts]
     assert again.label(documents) == model.label(documents)
@@ -82,8 +82,9 @@ def test_online_steps_label_too(texts) -> None:
     assert share_right(ByMixture(width=8, batch=32).prepare(hidden(texts, 4)), texts) > 0.9
 
 
+@pytest.mark.slow
 def test_without_labels_the_relaxation_begins(texts) -> None:
-    model = ByMixture(width=8, k=3).prepare([Document(text=text) for _, text in texts])
+    model = ByMixture(width=8, k=3, confidence=0.0).prepare([Document(text=text) for _, text in texts])
     shares = model.label([Document(text=text) for _, text in texts])
     pairs = Counter((name, max(one, key=one.get)) for one, (name, _) in zip(shares, texts, strict=True))
     best = {part: max(n for (_, other), n in pairs.items() if other == part) for _, part in pairs}

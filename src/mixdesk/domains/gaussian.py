@@ -23,8 +23,8 @@ Bools = NDArray[np.bool_]
 
 # Documents that the start of a domain counts as; share of a weak label that is believed.
 PULL, TRUST = 20.0, 0.7
-# Steps of EM at most, relative rise of its goal at which it stops, and documents per feature that a domain needs for
-# variances and a share of its own.
+# Steps of EM at most, relative rise of its goal at which it stops, and documents per domain and feature from which
+# domains have variances and shares of their own.
 STEPS, RISE, OWN = 100, 1e-6, 10
 # Passes of online EM over the documents, and the power at which later batches count less.
 PASSES, FADE = 2, 0.6
@@ -117,8 +117,7 @@ def adapt(
         Σ_n [trust · log Σ_{k allowed} π_k N_k(x_n) + (1 − trust) · log Σ_k π_k N_k(x_n)]
         − ½ pull · Σ_kp [(μ_kp − μ⁰_kp)² / v_kp + v⁰_kp / v_kp + log v_kp]
 
-    Variances are shared by the domains and π is equal until that has converged; then, with `own` (None: where every
-    domain has more than 10 documents per feature), each domain gets variances and a share of its own.
+    Variances v are shared by the domains and π is equal, or with `own` each domain's are its own.
 
     Args:
         X_np: document vectors; at most some 64 features, or responsibilities become 0 and 1.
@@ -126,22 +125,20 @@ def adapt(
         first: where to begin; its means and variances are μ⁰ and v⁰.
         trust: in [0, 1], how far weak labels are believed; 1: as certain.
         pull: documents' worth of μ⁰ and v⁰.
-        own: whether domains have variances and shares of their own.
+        own: whether domains have variances and shares of their own; None: where there are more than 10 documents per
+            domain and feature.
 
     Raises:
         InputError: a document that no domain is allowed to.
     """
     _checked(allowed_nk)
     model, goals = first, [-np.inf]
-    loose = bool(own)
+    loose = len(X_np) > OWN * allowed_nk.shape[1] * X_np.shape[1] if own is None else own
     for _ in range(STEPS):
         R_nk, likely = _expect(model.joint(X_np), allowed_nk, trust)
         goals.append(likely + _penalty(model, first, pull))
         if goals[-1] - goals[-2] < RISE * abs(goals[-1]):
-            enough = bool((R_nk.sum(0) > OWN * X_np.shape[1]).all())
-            if loose or own is False or not enough:
-                break
-            loose = True
+            break
         moments = R_nk.sum(0), R_nk.T @ X_np, R_nk.T @ X_np**2
         model = _maximise(moments, first, pull=pull, loose=loose)
     return Adapted(model=model, goal_t=np.array(goals[1:]))
