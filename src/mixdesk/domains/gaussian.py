@@ -156,8 +156,8 @@ def adapt_online(
 ) -> Gaussians:
     """The same by online EM: moments of batches, later ones counting less, in two passes in an order drawn by `seed`.
 
-    s ← (1 − ρ_t) s + ρ_t s_batch with ρ_t = (t + 2)^−0.6, s the mean of (R, R x, R x²) over documents. Variances and
-    shares are shared and equal as at the beginning of `adapt`.
+    s ← (1 − ρ_t) s + ρ_t s_batch with ρ_t = (t + 2)^−0.6, s the mean of (R, R x, R x²) over documents. Domains
+    share variances, and shares are equal, as in `adapt` without `own`.
     """
     _checked(allowed_nk)
     rng = np.random.default_rng(seed)
