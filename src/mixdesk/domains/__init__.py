@@ -6,4 +6,6 @@ PARTS: dict[str, str] = {
     "by_cluster": "by_cluster:ByCluster",
     "by_license": "by_license:ByLicense",
     "by_language": "by_language:ByLanguage",
+    "by_mixture": "by_mixture:ByMixture",
+    "by_taxonomy": "by_taxonomy:ByTaxonomy",
 }
