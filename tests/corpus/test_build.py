@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ import pytest
 from mixdesk.core.corpus import Document
 from mixdesk.core.errors import InputError
 from mixdesk.core.mixture import Mixture
+from mixdesk.core.plan import Plug
 from mixdesk.corpus.build import build
+from mixdesk.corpus.documents import read_tables
 from mixdesk.corpus.shards import open_store
 from mixdesk.domains.by_label import ByLabel
 
@@ -76,6 +79,7 @@ def test_what_goes_in_is_counted_and_comes_out(sources: Path, tmp_path: Path) ->
     assert (exam.n_bytes, exam.n_tokens) == (store.token_bytes[store.tokens("exam", "set")[:]].sum(), exam.n_bytes + 5)
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "build.json",
+        "documents",
         "manifest.json",
         "shards",
         next(p.name for p in (tmp_path / "out").glob("token-bytes-*.npy")),
@@ -111,7 +115,7 @@ def test_a_second_build_does_nothing_and_a_changed_one_replaces_the_first(source
         return build([sources / "train"], out, name="c", vocab_size=300, progress=lambda *what: said.append(what))
 
     first = run()
-    assert {what.split()[0] for what, _, _ in said} == {"read", "train", "encode"}
+    assert {what.split()[0] for what, _, _ in said} == {"read", "label", "train", "encode"}
     stamps = {p: p.stat().st_mtime_ns for p in out.rglob("*")}
     assert run() == first
     assert not said
@@ -160,22 +164,53 @@ def test_the_split_goes_by_the_hash_of_each_document(tmp_path: Path) -> None:
     assert many & {text(i) for i in range(100)} == few
 
 
-def test_a_splitter_names_the_domains_and_may_drop_documents(tmp_path: Path) -> None:
-    def by_lamp(documents: Sequence[Document]) -> list[dict[str, float]]:
-        shares = ({"odd": 0.2, "even": 0.8}, {"odd": 0.5, "even": 0.5})
+@dataclass(frozen=True, kw_only=True)
+class ByLamp:
+    """Domains by the parity of the length; documents that start with `river` belong nowhere. Learns a number."""
+
+    n_seen: int = 0
+
+    def prepare(self, sample):
+        return ByLamp(n_seen=len(list(sample)))
+
+    def restore(self, data):
+        return ByLamp(n_seen=data["n_seen"])
+
+    def to_dict(self):
+        return {"n_seen": self.n_seen}
+
+    def label(self, documents: Sequence[Document]) -> list[dict[str, float]]:
+        shares = ({"odd": 0.25, "even": 0.75}, {"odd": 0.5, "even": 0.5})
         return [{} if one.text.startswith("river") else shares[len(one.text) % 2] for one in documents]
 
-    corpus = build(documents(), tmp_path / "out", name="c", label=by_lamp)
+
+BY_LAMP = (Plug(name="by_lamp"), ByLamp())
+BY_LABEL = (Plug(name="by_label"), ByLabel())
+
+
+def test_a_splitter_learns_names_the_domains_and_may_drop_documents(tmp_path: Path) -> None:
+    corpus = build(documents(), tmp_path / "out", name="c", splitter=BY_LAMP)
     assert corpus.names == ("even",)
-    assert open_store(tmp_path / "out").manifest.skipped[0].reason == "no domain"
-    assert build(documents(), tmp_path / "two", name="c", label=ByLabel().label).names == ("a", "b")
+    store = open_store(tmp_path / "out")
+    n_river = sum(one.text.startswith("river") for one in documents())
+    assert [(one.reason, one.n) for one in store.manifest.skipped] == [("no domain", n_river)]
+    model = json.loads((tmp_path / "out" / store.manifest.splitter).read_text())
+    assert (model["model"], model["splitter"]["name"]) == ({"n_seen": 60}, "by_lamp")
+    rows = [
+        row for split in ("train", "valid") for batch in read_tables(store, "even", split) for row in batch["labels"]
+    ]
+    assert len(rows) == 60 - n_river
+    assert {tuple(row) for row in rows} == {(("even", 0.75), ("odd", 0.25)), (("even", 0.5), ("odd", 0.5))}
+    assert build(documents(), tmp_path / "two", name="c", splitter=BY_LABEL).names == ("a", "b")
 
 
 def test_documents_without_label_are_refused_or_counted(tmp_path: Path) -> None:
     mixed = [*documents(), Document(text="who am I", source="x.txt:4"), Document(text="bad\ud800", label="a")]
-    for i, extra in enumerate(({"label": ByLabel().label}, {})):
-        with pytest.raises(InputError, match=r"x.txt:4.*no label"):
+    for i, extra in enumerate(({"splitter": BY_LABEL}, {})):
+        with pytest.raises(InputError, match=r"UTF-8"):
             build(mixed, tmp_path / "out", name="c", **extra)
+        with pytest.raises(InputError, match=r"x.txt:4.*no label"):
+            build(mixed[:-1], tmp_path / "out", name="c", **extra)
         assert not (tmp_path / "out" / "manifest.json").exists()
         corpus = build(mixed, tmp_path / f"skip{i}", name="c", on_error="skip", **extra)
         assert corpus.names == ("a", "b")

@@ -1,17 +1,20 @@
-"""The pipeline: read, label, deduplicate, split, tokenise, shard, count.
+"""The pipeline: read and clean, deduplicate, label, split, tokenise, count.
 
 Each step writes under `work/` what the next needs, whole or not at all, so a build that was stopped goes on and ends
 byte for byte as an undisturbed one. The manifest comes last; an older corpus in the folder stays usable until then.
-Memory holds one row per document and one batch of texts.
+Memory holds one row per document and one batch of texts per process. Of the copies of a document the first stays: in
+the order the sources are given, inside a folder or glob by path, whatever the labels of the copies are.
 """
 
 from __future__ import annotations
 
+import builtins
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,19 +23,27 @@ from mixdesk.core import checks
 from mixdesk.core.checks import core_type
 from mixdesk.core.corpus import Corpus, Document, Domain, EvalSet, Shard
 from mixdesk.core.errors import InputError
-from mixdesk.core.files import atomic, file_sha256, fingerprint, read_json, write_json, write_text
-from mixdesk.core.protocols import Progress
-from mixdesk.corpus.read import Skipped, SourceFile, Sources, find_files, read_files
-from mixdesk.corpus.shards import MANIFEST, Manifest, dtype_for, open_store, write_shards
-from mixdesk.corpus.spool import Label, Spool, fill_spool, open_spool
+from mixdesk.core.files import atomic, canonical, file_sha256, fingerprint, read_json, write_json, write_text
+from mixdesk.core.plan import Plug
+from mixdesk.core.protocols import Progress, Splitter
+from mixdesk.corpus.cleaning import NamedStep, merge_counts
+from mixdesk.corpus.dedup import first_copies
+from mixdesk.corpus.documents import TableWriter
+from mixdesk.corpus.labelling import Labels, Map, OwnLabel, label_all, learn
+from mixdesk.corpus.read import Skipped, SourceFile, Sources, find_files
+from mixdesk.corpus.shards import MANIFEST, Manifest, Table, dtype_for, open_store, write_shards
+from mixdesk.corpus.spool import PartTask, Spool, fill_part, lefts, merge_lefts, write_part
 from mixdesk.corpus.tokens import Encoder, bytes_encoder, read_tokenizer, train_bpe
 
 # Text a domain gives to the tokenizer's training: enough for 32k merges, seconds to train on.
 SAMPLE_BYTES = 2_000_000
 # Text encoded at once: enough to keep every core busy, some hundred MB of token objects at most.
 BATCH_BYTES = 1_000_000
+# Input bytes read by one task: small files share one, and there are not many more than N_PARTS of them.
+PART_BYTES = 8_000_000
+N_PARTS = 250
 # Part of every key: raise it when the same inputs give other files.
-BUILD = 1
+BUILD = 2
 
 
 @core_type
@@ -45,24 +56,13 @@ class Done:
 
 @core_type
 class Part:
-    """A domain or evaluation set whose shards are complete; `key` of its texts, licences and tokenizer."""
+    """A domain or evaluation set whose shards and tables are complete; `key` of its documents and the tokenizer."""
 
     key: str
     shards: tuple[Shard, ...]
+    tables: tuple[Table, ...]
     domain: Domain | None = None
     set: EvalSet | None = None
-
-
-def own_label(documents: Sequence[Document]) -> list[dict[str, float]]:
-    """The label each document came with, as its domain.
-
-    Raises:
-        InputError: one has none.
-    """
-    for document in documents:
-        if not document.label:
-            raise InputError("the document has no label", value=document.source, bound="a domain", remedy="label it")
-    return [{str(document.label): 1.0} for document in documents]
 
 
 def build(  # noqa: PLR0913  (the one door to the room; all but two are keywords)
@@ -70,13 +70,15 @@ def build(  # noqa: PLR0913  (the one door to the room; all but two are keywords
     out: Path,
     *,
     name: str,
-    tokenizer: str | Path = "bpe",
+    tokenizer: str | Path | Encoder = "bpe",
     vocab_size: int = 2048,
     evals: Mapping[str, Sources] | None = None,
-    label: Label = own_label,
+    steps: Sequence[NamedStep] = (),
+    splitter: tuple[Plug, Splitter] | None = None,
     valid_share: float = 0.1,
     min_tokens: int = 1024,
     on_error: str = "raise",
+    map: Map = builtins.map,
     progress: Progress | None = None,
 ) -> Corpus:
     """Texts to a counted corpus in the folder `out`; interrupted builds go on, completed ones are left alone.
@@ -85,68 +87,251 @@ def build(  # noqa: PLR0913  (the one door to the room; all but two are keywords
         sources: files, folders and globs, or documents.
         out: corpus folder, made if need be.
         name: of the corpus.
-        tokenizer: "bpe" (byte-level, trained on the training split), "bytes", or the path of a `tokenizer.json`.
+        tokenizer: "bpe" (byte-level, trained on the training split), "bytes", the path of a `tokenizer.json`, or one
+            that was read.
         vocab_size: ids of the trained BPE, the separator included.
         evals: evaluation set → its sources. Texts in one are removed from training.
-        label: domain → probability of a document; the most probable domain gets it.
+        steps: cleaning of the training documents, in order, each with its name and options.
+        splitter: who names the domains, with its name and options; None: the label each document came with.
         valid_share: part of each domain's documents, by hash, that is kept for validation; at least one document.
         min_tokens: training tokens every domain must have.
         on_error: "raise", or "skip" to count broken inputs in the manifest.
+        map: runs the tasks that read and label files; answers in the order of the tasks.
         progress: called with (what, done, total).
 
     Raises:
         InputError: a broken input, a domain with too little text, or files that cannot be written.
+        NotEnoughEvidence: the splitter needs more documents.
         MissingExtra: the tokenizer needs a package that is not installed.
     """
     checks.finite("valid_share", valid_share, 0.0, 0.5, open_low=True)
-    skipped = Skipped(on_error=on_error)
+    for one in evals or {}:
+        checks.label("evaluation set", one)
+    found = Skipped(on_error=on_error)
     _make_folder(out)
-    inputs = {key: _resolve(one, skipped) for key, one in [("", sources), *sorted((evals or {}).items())]}
-    is_ours = str(tokenizer) in ("bpe", "bytes")
-    settings = [str(one) for one in (BUILD, name, vocab_size, valid_share, min_tokens, on_error)]
-    settings.append(str(tokenizer) if is_ours else read_tokenizer(Path(tokenizer)).reference.sha256)
-    # Files are known by their stamps. Documents from a program, and labels from a function of unknown settings, leave
-    # none: they are read again, and known by their content.
-    stamps = [one.stamp() if isinstance(one, _Files) else None for one in inputs.values()] + [_label_stamp(label)]
+    named = splitter or (Plug(name="own_label"), OwnLabel())
+    inputs = {key: _resolve(one, found) for key, one in [("", sources), *sorted((evals or {}).items())]}
+    settings = [str(BUILD), name, str(vocab_size), str(valid_share), str(min_tokens), on_error]
+    settings += [canonical(plug) for plug in (*(plug for plug, _ in steps), named[0])]
+    if isinstance(tokenizer, str | Path) and str(tokenizer) not in ("bpe", "bytes"):
+        tokenizer = read_tokenizer(Path(tokenizer))
+    settings.append(tokenizer.reference.sha256 if isinstance(tokenizer, Encoder) else str(tokenizer))
+    # Files are known by their stamps. Documents from a program leave none: they are read again, and known by content.
+    stamps = [one.stamp() if isinstance(one, _Files) else None for one in inputs.values()]
     key = "" if None in stamps else fingerprint(*settings, *inputs, *(one for one in stamps if one is not None))
     done = _completed(out, key) if key else None
     if done is not None:
         return done
-    spool = open_spool(out / "work", key) if key else None
-    if spool is None:
-        texts = {k: one.read(skipped) if isinstance(one, _Files) else one for k, one in inputs.items()}
-        documents = texts.pop("")
-        spool = fill_spool(out / "work", key, texts, documents, label, skipped, progress)
-    if not key:
-        key = fingerprint(*settings, spool.content)
-        done = _completed(out, key)
-        if done is not None:
-            return done
-    _check_documents(spool)
-    encoder = _make_encoder(tokenizer, vocab_size, spool, valid_share, progress)
-    return _Builder(out, name, spool, encoder, valid_share, min_tokens, progress).finish(key)
+    reader = _Reader(folder=out / "work" / "parts", on_error=on_error, map=map, progress=progress)
+    spools = {k: reader.spool(k, one, () if k else tuple(steps)) for k, one in reversed(inputs.items())}
+    train = spools.pop("")
+    content = fingerprint(*settings, train.content, *(part for k in sorted(spools) for part in (k, spools[k].content)))
+    key = key or content
+    done = _completed(out, key)
+    if done is not None:
+        return done
+    curated = _curate(train, spools)
+    model = out / "work" / f"splitter-{fingerprint(content, length=12)}.json"
+    learn(train, curated.kept, named, model)
+    labels = label_all(train, curated.kept, named[1], model, on_error, reader.tracked("label", len(train.parts)))
+    left = merge_lefts([lefts(found), *(part.skipped for one in (train, *spools.values()) for part in one.parts)])
+    places = _places(train, curated, labels, spools)
+    encoder = _make_encoder(tokenizer, vocab_size, places, valid_share, progress)
+    final = _Builder(out=out, name=name, encoder=encoder, valid_share=valid_share, min_tokens=min_tokens)
+    manifest = final.manifest(places, progress)
+    manifest = replace(
+        manifest,
+        skipped=merge_lefts([left, labels.skipped]),
+        duplicates=checks.pairs("duplicates", curated.duplicates),
+        held_out=checks.pairs("held_out", curated.held_out),
+        steps=merge_counts([part.steps for part in train.parts]),
+        splitter=_keep_model(model, out) if splitter is not None else None,
+    )
+    write_json(out / MANIFEST, manifest)
+    write_json(out / "build.json", Done(key=key, manifest=file_sha256(out / MANIFEST)))
+    _tidy(out, manifest)
+    return manifest.corpus
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Reader:
+    """Inputs to parts: files through the caller's `map`, documents here."""
+
+    folder: Path
+    on_error: str
+    map: Map
+    progress: Progress | None
+
+    def spool(self, name: str, source: _Files | Iterable[Document], steps: tuple[NamedStep, ...]) -> Spool:
+        """The parts of one source, written now or before."""
+        if isinstance(source, _Files):
+            tasks = self.tasks(source, steps)
+            return Spool(folder=self.folder, parts=tuple(self.tracked("read", len(tasks))(fill_part, tasks)))
+        skipped = Skipped(on_error=self.on_error)
+        key = fingerprint("documents", name)
+        part = write_part(self.folder, key, self.counted(source), steps, skipped)
+        return Spool(folder=self.folder, parts=(part,))
+
+    def tasks(self, source: _Files, steps: tuple[NamedStep, ...]) -> list[PartTask]:
+        """Runs of files of about PART_BYTES, so that small files do not make a task each."""
+        settings = [str(BUILD), self.on_error, *(canonical(plug) for plug, _ in steps)]
+        sizes = [file.path.stat().st_size for file in source.files]
+        most = max(PART_BYTES, sum(sizes) // N_PARTS)
+        groups: list[list[SourceFile]] = []
+        room = 0
+        for file, size in zip(source.files, sizes, strict=True):
+            if not groups or size > room:
+                groups.append([])
+                room = most
+            groups[-1].append(file)
+            room -= size
+        return [
+            PartTask(
+                folder=self.folder, key=fingerprint(*settings, _Files(tuple(group)).stamp()), files=tuple(group),
+                steps=steps, on_error=self.on_error,
+            )
+            for group in groups
+        ]  # fmt: skip
+
+    def counted(self, documents: Iterable[Document]) -> Iterator[Document]:
+        """The documents; says how many came so far."""
+        for n, document in enumerate(documents):
+            if self.progress is not None and n % 200 == 0:
+                self.progress("read", n, 0)
+            yield document
+
+    def tracked(self, what: str, total: int) -> Map:
+        """The caller's `map`; says how many tasks are done."""
+
+        def run(task: Any, items: Iterable[Any]) -> Iterator[Any]:
+            for n, answer in enumerate(self.map(task, items), 1):
+                if self.progress is not None:
+                    self.progress(what, n, total)
+                yield answer
+
+        return run
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Curated:
+    """Positions of the documents that stay, of the training documents and of each set; what went, by label."""
+
+    kept: NDArray[np.int64]
+    sets: dict[str, NDArray[np.int64]]
+    duplicates: dict[str, float]
+    held_out: dict[str, float]
+
+
+def _curate(train: Spool, evals: Mapping[str, Spool]) -> _Curated:
+    """Each content once in a set; of training documents the first copy of each content that is in no set."""
+    keys = {name: one.column("key") for name, one in sorted(evals.items())}
+    sets = {name: np.flatnonzero(first_copies(one) == np.arange(len(one))) for name, one in keys.items()}
+    held = np.concatenate([*keys.values(), np.empty((0, 2), dtype=np.uint64)])
+    first = first_copies(np.concatenate([held, train.column("key")]))[len(held) :]
+    is_held = first < len(held)
+    is_copy = ~is_held & (first != np.arange(len(held), len(held) + len(train)))
+    names, number = train.numbers("label")
+
+    def by_label(gone: NDArray[np.bool_]) -> dict[str, float]:
+        counts = np.bincount(number[gone], minlength=len(names)).tolist()
+        return {name or "(no label)": n for name, n in zip(names, counts, strict=True) if n}
+
+    return _Curated(
+        kept=np.flatnonzero(~(is_held | is_copy)), sets=sets, duplicates=by_label(is_copy), held_out=by_label(is_held)
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Place:
+    """A domain or evaluation set: its documents' positions in a spool ordered by hash, which is the fixed shuffle
+    inside a domain; their hashes (n,), bytes of text (n,), and the labels of a domain's documents.
+    """
+
+    kind: str
+    name: str
+    spool: Spool
+    where: NDArray[np.int64]
+    hashes: NDArray[Any]
+    n_bytes: NDArray[np.int64]
+    labels: Labels | None
+
+    def shares(self, run: slice) -> list[list[tuple[str, float]]]:
+        """Domain → probability of a run of the documents."""
+        if self.labels is None:
+            return [[] for _ in self.where[run]]
+        n, shares = self.labels.shares_of(self.where[run])
+        names, domain = self.labels.domains, shares["domain"].tolist()
+        pairs = [(names[d], share) for d, share in zip(domain, shares["share"].tolist(), strict=True)]
+        ends = np.cumsum(n).tolist()
+        return [pairs[end - k : end] for end, k in zip(ends, n.tolist(), strict=True)]
+
+    @property
+    def about(self) -> bytes:
+        """Of all that is known of the documents beside their texts."""
+        rows = self.spool.rows(self.where)
+        names, number = self.spool.numbers("license")
+        licenses = "\n".join(names[i] for i in number[self.where].tolist())
+        parts = [rows["about"].tobytes(), licenses]
+        if self.labels is not None:
+            n, shares = self.labels.shares_of(self.where)
+            used, domain = np.unique(shares["domain"], return_inverse=True)
+            parts += [n.tobytes(), *(self.labels.domains[i] for i in used.tolist()), domain.tobytes()]
+            parts.append(shares["share"].tobytes())
+        return fingerprint(*parts).encode()
+
+
+def _place(kind: str, name: str, spool: Spool, where: NDArray[np.int64], labels: Labels | None = None) -> _Place:
+    rows = spool.rows(where)
+    order = np.argsort(rows["hash"], kind="stable")
+    return _Place(
+        kind=kind, name=name, spool=spool, where=where[order], hashes=rows["hash"][order],
+        n_bytes=rows["n_bytes"][order].astype(np.int64), labels=labels,
+    )  # fmt: skip
+
+
+def _places(train: Spool, curated: _Curated, labels: Labels, evals: Mapping[str, Spool]) -> list[_Place]:
+    """Every domain and evaluation set.
+
+    Raises:
+        InputError: a domain has no document to train on or none to validate on, or a set has none at all.
+    """
+    if not labels.domains:
+        raise InputError("the sources hold no training text", value="0 documents", bound="two", remedy="add text")
+    places = [_place("domain", name, train, labels.of(i), labels) for i, name in enumerate(labels.domains)]
+    places = [one for one in places if len(one.where)]
+    places += [_place("set", name, spool, curated.sets[name]) for name, spool in sorted(evals.items())]
+    for one in places:
+        least = 2 if one.kind == "domain" else 1
+        if len(one.where) < least:
+            n_bytes = int(one.n_bytes.sum())
+            what = "domain" if one.kind == "domain" else "evaluation set"
+            raise InputError(
+                f"the {what} `{one.name}` has too little text",
+                value=f"{len(one.where)} documents with {n_bytes} bytes, so at most {n_bytes + len(one.where)} tokens",
+                bound=f"at least {least} different documents" + (", one for validation" if least == 2 else ""),
+                remedy=f"add text to `{one.name}`, cut long texts into documents, or leave it out",
+            )
+    return places
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Builder:
-    """The second half: from a spool and an encoder to shards and manifest."""
+    """The second half: from places and an encoder to shards, tables and manifest."""
 
     out: Path
     name: str
-    spool: Spool
     encoder: Encoder
     valid_share: float
     min_tokens: int
-    progress: Progress | None
 
-    def finish(self, key: str) -> Corpus:
-        """Encode what is not yet encoded, write the manifest, mark the build as done, remove the scratch files."""
-        places = [(kind, name) for kind in ("domain", "set") for name in self.spool.names(kind)]
+    def manifest(self, places: Sequence[_Place], progress: Progress | None) -> Manifest:
+        """Encode what is not yet encoded; the manifest, after the files it names."""
         parts = []
-        for i, (kind, name) in enumerate(places):
-            parts.append(self.part(kind, name))
-            if self.progress is not None:
-                self.progress("encode", i + 1, len(places))
+        n_bytes = [int(one.n_bytes.sum()) for one in places]
+        for i, place in enumerate(places):
+            parts.append(self.part(place))
+            if progress is not None:
+                progress("encode", sum(n_bytes[: i + 1]), sum(n_bytes))
         corpus = Corpus(
             name=self.name,
             tokenizer=self.encoder.reference,
@@ -154,84 +339,6 @@ class _Builder:
             evals=tuple(part.set for part in parts if part.set is not None),
             shards=tuple(shard for part in parts for shard in part.shards),
         )
-        manifest = self.manifest(corpus)
-        write_json(self.out / MANIFEST, manifest)
-        write_json(self.out / "build.json", Done(key=key, manifest=file_sha256(self.out / MANIFEST)))
-        _tidy(self.out, manifest)
-        return corpus
-
-    def part(self, kind: str, name: str) -> Part:
-        """A domain or evaluation set, encoded now or before."""
-        rows = self.spool.of(kind, name)
-        n_valid = _n_valid(rows, self.valid_share) if kind == "domain" else len(rows)
-        licenses = "\n".join(self.spool.info.licenses[i] for i in rows["license"])
-        key = fingerprint(
-            str(BUILD), kind, name, self.encoder.reference.sha256, str(n_valid), rows["hash"].tobytes(), licenses
-        )
-        slug = re.sub("[^a-z0-9]+", "-", name.lower())[:40].strip("-")
-        stem = f"{slug or kind}-{key[:12]}"
-        marker = self.out / "work" / f"{stem}.json"
-        if marker.is_file():
-            part = read_json(marker, Part)
-            if part.key == key and all((self.out / shard.path).is_file() for shard in part.shards):
-                return part
-        part = self.domain(key, stem, name, rows, n_valid) if kind == "domain" else self.set(key, stem, name, rows)
-        write_json(marker, part)
-        return part
-
-    def domain(self, key: str, stem: str, name: str, rows: NDArray[np.void], n_valid: int) -> Part:
-        """Shards and counts of a domain; the documents with the lowest hashes are for validation."""
-        valid, train = rows[:n_valid], rows[n_valid:]
-        licenses: dict[str, int] = {}
-        shards = write_shards(self.out, stem, (name, "train"), self.ids(train, licenses), self.dtype)
-        n_tokens = sum(shard.n_tokens for shard in shards)
-        if n_tokens < self.min_tokens:
-            raise InputError(
-                f"the domain `{name}` has too little text",
-                value=f"{n_tokens} training tokens in {len(train)} documents",
-                bound=f"at least {self.min_tokens}",
-                remedy=f"add text to `{name}`, merge it with another domain, or leave it out",
-            )
-        shards += write_shards(self.out, stem, (name, "valid"), self.ids(valid, {}), self.dtype)
-        domain = Domain(
-            name=name,
-            n_tokens=n_tokens,
-            n_bytes=int(train["n_bytes"].sum()),
-            n_docs=len(train),
-            licenses=checks.pairs("licenses", licenses),
-            fingerprint=fingerprint(train["hash"].tobytes(), valid["hash"].tobytes()),
-        )
-        return Part(key=key, shards=shards, domain=domain)
-
-    def set(self, key: str, stem: str, name: str, rows: NDArray[np.void]) -> Part:
-        """Shards and counts of an evaluation set."""
-        shards = write_shards(self.out, stem, (name, "set"), self.ids(rows, {}), self.dtype)
-        one = EvalSet(
-            name=name,
-            n_tokens=sum(shard.n_tokens for shard in shards),
-            n_bytes=int(rows["n_bytes"].sum()),
-            fingerprint=fingerprint(rows["hash"].tobytes()),
-        )
-        return Part(key=key, shards=shards, set=one)
-
-    def ids(self, rows: NDArray[np.void], licenses: dict[str, int]) -> Iterator[NDArray[np.int64]]:
-        """The ids of the rows in order, a separator after each document; tokens per licence are added up."""
-        names = self.spool.info.licenses
-        end = np.array([self.encoder.separator], dtype=np.int64)
-        for batch, texts in self.spool.batches(rows, BATCH_BYTES):
-            encoded = self.encoder.encode(texts)
-            for row, ids in zip(batch, encoded, strict=True):
-                license = names[row["license"]]
-                licenses[license] = licenses.get(license, 0) + len(ids) + 1
-            yield np.concatenate([piece for ids in encoded for piece in (ids, end)])
-
-    @property
-    def dtype(self) -> str:
-        """Type of the shards."""
-        return dtype_for(self.encoder.reference.vocab_size)
-
-    def manifest(self, corpus: Corpus) -> Manifest:
-        """The manifest, after the files it names beside the shards."""
         reference = self.encoder.reference
         sizes = f"token-bytes-{fingerprint(reference.sha256, length=12)}.npy"
         with atomic(self.out / sizes, "wb") as handle:
@@ -239,17 +346,91 @@ class _Builder:
         definition = f"tokenizer-{reference.sha256[:12]}.json" if self.encoder.definition is not None else None
         if definition is not None and self.encoder.definition is not None:
             write_text(self.out / definition, self.encoder.definition)
-        info = self.spool.info
         return Manifest(
             corpus=corpus,
-            dtype=self.dtype,
+            dtype=dtype_for(reference.vocab_size),
             separator=self.encoder.separator,
             token_bytes=sizes,
             tokenizer=definition,
-            skipped=info.skipped,
-            duplicates=info.duplicates,
-            held_out=info.held_out,
+            tables=tuple(table for part in parts for table in part.tables),
+            valid_share=self.valid_share,
         )
+
+    def part(self, place: _Place) -> Part:
+        """A domain or evaluation set, encoded now or before."""
+        n_valid = _n_valid(place.hashes, self.valid_share) if place.kind == "domain" else len(place.where)
+        texts = fingerprint(
+            str(BUILD), place.kind, place.name, self.encoder.reference.sha256, str(n_valid), place.hashes.tobytes()
+        )
+        key = fingerprint(texts, place.about)
+        slug = re.sub("[^a-z0-9]+", "-", place.name.lower())[:40].strip("-") or place.kind
+        marker = self.out / "work" / f"{slug}-{key[:12]}.json"
+        if marker.is_file():
+            part = read_json(marker, Part)
+            if part.key == key and all((self.out / one.path).is_file() for one in (*part.shards, *part.tables)):
+                return part
+        stems = (f"{slug}-{texts[:12]}", f"{slug}-{key[:12]}")
+        part = self.domain(key, stems, place, n_valid) if place.kind == "domain" else self.set(key, stems, place)
+        write_json(marker, part)
+        return part
+
+    def domain(self, key: str, stems: tuple[str, str], place: _Place, n_valid: int) -> Part:
+        """Shards, tables and counts of a domain; the documents with the lowest hashes are for validation."""
+        licenses: dict[str, float] = {}
+        train = slice(n_valid, len(place.where))
+        shards, table = self.split(stems, place, train, "train", licenses)
+        n_tokens = sum(shard.n_tokens for shard in shards)
+        if n_tokens < self.min_tokens:
+            raise InputError(
+                f"the domain `{place.name}` has too little text",
+                value=f"{n_tokens} training tokens in {table.n_docs} documents",
+                bound=f"at least {self.min_tokens}",
+                remedy=f"add text to `{place.name}`, merge it with another domain, or leave it out",
+            )
+        valid_shards, valid_table = self.split(stems, place, slice(0, n_valid), "valid", {})
+        domain = Domain(
+            name=place.name,
+            n_tokens=n_tokens,
+            n_bytes=int(place.n_bytes[train].sum()),
+            n_docs=table.n_docs,
+            licenses=checks.pairs("licenses", licenses),
+            fingerprint=fingerprint(place.hashes[train].tobytes(), place.hashes[:n_valid].tobytes()),
+        )
+        return Part(key=key, shards=shards + valid_shards, tables=(table, valid_table), domain=domain)
+
+    def set(self, key: str, stems: tuple[str, str], place: _Place) -> Part:
+        """Shards, table and counts of an evaluation set."""
+        shards, table = self.split(stems, place, slice(0, len(place.where)), "set", {})
+        one = EvalSet(
+            name=place.name,
+            n_tokens=sum(shard.n_tokens for shard in shards),
+            n_bytes=int(place.n_bytes.sum()),
+            fingerprint=fingerprint(place.hashes.tobytes()),
+        )
+        return Part(key=key, shards=shards, tables=(table,), set=one)
+
+    def split(
+        self, stems: tuple[str, str], place: _Place, run: slice, split: str, licenses: dict[str, float]
+    ) -> tuple[tuple[Shard, ...], Table]:
+        """Shards and table of a run of a place's documents; tokens per licence are added up."""
+        where = (place.name, split)
+        with TableWriter(self.out, f"documents/{stems[1]}.{split}.parquet", where) as writer:
+            ids = self.ids(place, run, writer, licenses)
+            shards = write_shards(self.out, stems[0], where, ids, dtype_for(self.encoder.reference.vocab_size))
+        return shards, writer.table()
+
+    def ids(
+        self, place: _Place, run: slice, writer: TableWriter, licenses: dict[str, float]
+    ) -> Iterator[NDArray[np.int64]]:
+        """The ids of the documents in order, a separator after each; each is told to the table's writer."""
+        for inside, documents in place.spool.batches(place.where[run], BATCH_BYTES):
+            at = slice(run.start + inside.start, run.start + inside.stop)
+            ids, lengths = self.encoder.encode_joined([document.text for document in documents])
+            for document, n in zip(documents, lengths.tolist(), strict=True):
+                license = str(document.license)
+                licenses[license] = licenses.get(license, 0) + n
+            writer.add(documents, place.hashes[at], lengths, place.n_bytes[at], place.shares(at))
+            yield ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,10 +445,6 @@ class _Files:
         return "\n".join(
             f"{str(file.path)!a}\t{file.label!a}\t{stat.st_size}\t{stat.st_mtime_ns}" for file, stat in stats
         )
-
-    def read(self, skipped: Skipped) -> Iterator[Document]:
-        """Their documents."""
-        return read_files(self.files, skipped)
 
 
 def _resolve(sources: Sources, skipped: Skipped) -> _Files | Iterable[Document]:
@@ -286,14 +463,6 @@ def _resolve(sources: Sources, skipped: Skipped) -> _Files | Iterable[Document]:
     return documents or _Files(tuple(find_files(paths, skipped)))
 
 
-def _label_stamp(label: Label) -> str | None:
-    """What tells two labellers apart: a splitter's settings. None for a function that we do not know."""
-    model = getattr(label, "__self__", None)
-    if label is own_label or is_dataclass(model):
-        return f"{label.__module__}.{getattr(label, '__qualname__', '')} {model!r}"
-    return None
-
-
 def _make_folder(out: Path) -> None:
     try:
         (out / "work").mkdir(parents=True, exist_ok=True)
@@ -304,51 +473,44 @@ def _make_folder(out: Path) -> None:
         ) from None  # fmt: skip
 
 
-def _check_documents(spool: Spool) -> None:
-    """Every domain needs a document to train on and one to validate on, every evaluation set one at all."""
-    if not spool.names("domain"):
-        raise InputError("the sources hold no training text", value="0 documents", bound="two", remedy="add text")
-    for kind, least in (("domain", 2), ("set", 1)):
-        for name in spool.names(kind):
-            rows = spool.of(kind, name)
-            if len(rows) < least:
-                n_bytes = int(rows["n_bytes"].sum())
-                what = "domain" if kind == "domain" else "evaluation set"
-                raise InputError(
-                    f"the {what} `{name}` has too little text",
-                    value=f"{len(rows)} documents with {n_bytes} bytes, so at most {n_bytes + len(rows)} tokens",
-                    bound=f"at least {least} different documents" + (", one for validation" if least == 2 else ""),
-                    remedy=f"add text to `{name}`, cut long texts into documents, or leave it out",
-                )
-
-
-def _n_valid(rows: NDArray[np.void], share: float) -> int:
-    """How many of the rows, sorted by hash, are for validation: those with a hash below the share, one at least."""
-    heads = np.frombuffer(rows["hash"].astype("S8").tobytes(), dtype=">u8")
+def _n_valid(hashes: NDArray[Any], share: float) -> int:
+    """How many of the sorted hashes are for validation: those below the share, one at least."""
+    heads = np.frombuffer(hashes.astype("S8").tobytes(), dtype=">u8")
     below = int(np.searchsorted(heads, np.uint64(int(share * 2.0**64)), side="left"))
-    return min(max(below, 1), len(rows) - 1)
+    return min(max(below, 1), len(hashes) - 1)
 
 
 def _make_encoder(
-    tokenizer: str | Path, vocab_size: int, spool: Spool, valid_share: float, progress: Progress | None
+    tokenizer: str | Path | Encoder,
+    vocab_size: int,
+    places: Sequence[_Place],
+    valid_share: float,
+    progress: Progress | None,
 ) -> Encoder:
-    if str(tokenizer) == "bytes":
+    if isinstance(tokenizer, Encoder):
+        return tokenizer
+    if tokenizer == "bytes":
         return bytes_encoder()
-    if str(tokenizer) != "bpe":
-        return read_tokenizer(Path(tokenizer))
     if progress is not None:
         progress("train the tokenizer", 0, 1)
-    return train_bpe(_sample(spool, valid_share), vocab_size)
+    return train_bpe(_sample(places, valid_share), vocab_size)
 
 
-def _sample(spool: Spool, valid_share: float) -> Iterator[str]:
+def _sample(places: Sequence[_Place], valid_share: float) -> Iterator[str]:
     """The first SAMPLE_BYTES of each domain's training documents."""
-    for name in spool.names("domain"):
-        rows = spool.of("domain", name)
-        train = rows[_n_valid(rows, valid_share) :]
-        n = 1 + int(np.searchsorted(np.cumsum(train["n_bytes"]), SAMPLE_BYTES))
-        for _, texts in spool.batches(train[:n], BATCH_BYTES):
-            yield from texts
+    for place in places:
+        if place.kind == "domain":
+            start = _n_valid(place.hashes, valid_share)
+            n = 1 + int(np.searchsorted(np.cumsum(place.n_bytes[start:]), SAMPLE_BYTES))
+            for _, documents in place.spool.batches(place.where[start : start + n], BATCH_BYTES):
+                yield from (document.text for document in documents)
+
+
+def _keep_model(model: Path, out: Path) -> str:
+    """The splitter's model beside the manifest, under a name that is its content's."""
+    name = f"splitter-{file_sha256(model)[:12]}.json"
+    write_text(out / name, model.read_text(encoding="utf-8"))
+    return name
 
 
 def _completed(out: Path, key: str) -> Corpus | None:
@@ -367,7 +529,9 @@ def _completed(out: Path, key: str) -> Corpus | None:
 def _tidy(out: Path, manifest: Manifest) -> None:
     """Remove the scratch folder and what earlier builds and cut-off writes left."""
     shutil.rmtree(out / "work", ignore_errors=True)
-    ours = [*out.glob("token-bytes-*.npy"), *out.glob("tokenizer-*.json"), *(out / "shards").glob("*.bin")]
-    for path in [*out.glob(".*.part"), *(out / "shards").glob(".*.part"), *ours]:
+    ours = [*out.glob("token-bytes-*.npy"), *out.glob("tokenizer-*.json"), *out.glob("splitter-*.json")]
+    ours += [*(out / "shards").glob("*.bin"), *(out / "documents").glob("*.parquet"), *out.glob(".*.part")]
+    ours += [*(out / "shards").glob(".*.part"), *(out / "documents").glob(".*.part")]
+    for path in ours:
         if path.relative_to(out).as_posix() not in manifest.files:
             path.unlink(missing_ok=True)
