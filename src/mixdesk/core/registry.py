@@ -31,6 +31,7 @@ EXTRAS = {
     "torch": "train",
     "safetensors": "train",
     "tokenizers": "corpus",
+    "joblib": "corpus",
     "botorch": "bayes",
     "gpytorch": "bayes",
     "ray": "cluster",

@@ -9,7 +9,6 @@ the order the sources are given, inside a folder or glob by path, whatever the l
 from __future__ import annotations
 
 import builtins
-import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,24 +20,20 @@ from numpy.typing import NDArray
 
 from mixdesk.core import checks
 from mixdesk.core.checks import core_type
-from mixdesk.core.corpus import Corpus, Document, Domain, EvalSet, Shard
+from mixdesk.core.corpus import Corpus, Document
 from mixdesk.core.errors import InputError
-from mixdesk.core.files import atomic, canonical, file_sha256, fingerprint, read_json, write_json, write_text
+from mixdesk.core.files import canonical, file_sha256, fingerprint, read_json, write_json, write_text
 from mixdesk.core.plan import Plug
 from mixdesk.core.protocols import Progress, Splitter
 from mixdesk.corpus.cleaning import NamedStep, merge_counts
 from mixdesk.corpus.dedup import first_copies
-from mixdesk.corpus.documents import TableWriter
+from mixdesk.corpus.encode import Encoding, Place, place_of, sample_texts
 from mixdesk.corpus.labelling import Labels, Map, OwnLabel, label_all, learn
 from mixdesk.corpus.read import Skipped, SourceFile, Sources, find_files
-from mixdesk.corpus.shards import MANIFEST, Manifest, Table, dtype_for, open_store, write_shards
+from mixdesk.corpus.shards import MANIFEST, Manifest, TokenStore, open_store
 from mixdesk.corpus.spool import PartTask, Spool, fill_part, lefts, merge_lefts, write_part
 from mixdesk.corpus.tokens import Encoder, bytes_encoder, read_tokenizer, train_bpe
 
-# Text a domain gives to the tokenizer's training: enough for 32k merges, seconds to train on.
-SAMPLE_BYTES = 2_000_000
-# Text encoded at once: enough to keep every core busy, some hundred MB of token objects at most.
-BATCH_BYTES = 1_000_000
 # Input bytes read by one task: small files share one, and there are not many more than N_PARTS of them.
 PART_BYTES = 8_000_000
 N_PARTS = 250
@@ -52,17 +47,6 @@ class Done:
 
     key: str
     manifest: str
-
-
-@core_type
-class Part:
-    """A domain or evaluation set whose shards and tables are complete; `key` of its documents and the tokenizer."""
-
-    key: str
-    shards: tuple[Shard, ...]
-    tables: tuple[Table, ...]
-    domain: Domain | None = None
-    set: EvalSet | None = None
 
 
 def build(  # noqa: PLR0913  (the one door to the room; all but two are keywords)
@@ -113,8 +97,7 @@ def build(  # noqa: PLR0913  (the one door to the room; all but two are keywords
     inputs = {key: _resolve(one, found) for key, one in [("", sources), *sorted((evals or {}).items())]}
     settings = [str(BUILD), name, str(vocab_size), str(valid_share), str(min_tokens), on_error]
     settings += [canonical(plug) for plug in (*(plug for plug, _ in steps), named[0])]
-    if isinstance(tokenizer, str | Path) and str(tokenizer) not in ("bpe", "bytes"):
-        tokenizer = read_tokenizer(Path(tokenizer))
+    tokenizer = _known(tokenizer)
     settings.append(tokenizer.reference.sha256 if isinstance(tokenizer, Encoder) else str(tokenizer))
     # Files are known by their stamps. Documents from a program leave none: they are read again, and known by content.
     stamps = [one.stamp() if isinstance(one, _Files) else None for one in inputs.values()]
@@ -134,23 +117,53 @@ def build(  # noqa: PLR0913  (the one door to the room; all but two are keywords
     model = out / "work" / f"splitter-{fingerprint(content, length=12)}.json"
     learn(train, curated.kept, named, model)
     labels = label_all(train, curated.kept, named[1], model, on_error, reader.tracked("label", len(train.parts)))
-    left = merge_lefts([lefts(found), *(part.skipped for one in (train, *spools.values()) for part in one.parts)])
     places = _places(train, curated, labels, spools)
     encoder = _make_encoder(tokenizer, vocab_size, places, valid_share, progress)
-    final = _Builder(out=out, name=name, encoder=encoder, valid_share=valid_share, min_tokens=min_tokens)
-    manifest = final.manifest(places, progress)
+    encoding = Encoding(out=out, name=name, encoder=encoder, valid_share=valid_share, min_tokens=min_tokens)
+    parts = [part for one in (train, *spools.values()) for part in one.parts]
     manifest = replace(
-        manifest,
-        skipped=merge_lefts([left, labels.skipped]),
+        encoding.manifest(places, progress),
+        skipped=merge_lefts([lefts(found), *(part.skipped for part in parts), labels.skipped]),
         duplicates=checks.pairs("duplicates", curated.duplicates),
         held_out=checks.pairs("held_out", curated.held_out),
         steps=merge_counts([part.steps for part in train.parts]),
         splitter=_keep_model(model, out) if splitter is not None else None,
     )
-    write_json(out / MANIFEST, manifest)
-    write_json(out / "build.json", Done(key=key, manifest=file_sha256(out / MANIFEST)))
-    _tidy(out, manifest)
-    return manifest.corpus
+    return _finish(out, key, manifest)
+
+
+def rebuild(
+    store: TokenStore,
+    out: Path,
+    *,
+    splitter: tuple[Plug, Splitter],
+    map: Map = builtins.map,
+    progress: Progress | None = None,
+) -> Corpus:
+    """The documents of a built corpus, cut into other domains, as a new corpus under the same tokenizer in `out`.
+
+    A document's label is the domain it was in; evaluation sets are carried over.
+
+    Raises:
+        InputError: `out` is the corpus's own folder, a text does not come back from its tokens, or as `build`.
+    """
+    if out.resolve() == store.root.resolve():
+        raise InputError(
+            "a corpus cannot be split into its own folder", value=str(out), bound="another folder",
+            remedy="choose another one",
+        )  # fmt: skip
+    places = [(name, split) for name in store.corpus.names for split in ("train", "valid")]
+    return build(
+        (document for place in places for document in store.documents(*place)),
+        out,
+        name=out.resolve().name,
+        tokenizer=store.encoder(),
+        evals={one.name: store.documents(one.name, "set") for one in store.corpus.evals},
+        splitter=splitter,
+        valid_share=store.manifest.valid_share,
+        map=map,
+        progress=progress,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -241,55 +254,7 @@ def _curate(train: Spool, evals: Mapping[str, Spool]) -> _Curated:
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Place:
-    """A domain or evaluation set: its documents' positions in a spool ordered by hash, which is the fixed shuffle
-    inside a domain; their hashes (n,), bytes of text (n,), and the labels of a domain's documents.
-    """
-
-    kind: str
-    name: str
-    spool: Spool
-    where: NDArray[np.int64]
-    hashes: NDArray[Any]
-    n_bytes: NDArray[np.int64]
-    labels: Labels | None
-
-    def shares(self, run: slice) -> list[list[tuple[str, float]]]:
-        """Domain → probability of a run of the documents."""
-        if self.labels is None:
-            return [[] for _ in self.where[run]]
-        n, shares = self.labels.shares_of(self.where[run])
-        names, domain = self.labels.domains, shares["domain"].tolist()
-        pairs = [(names[d], share) for d, share in zip(domain, shares["share"].tolist(), strict=True)]
-        ends = np.cumsum(n).tolist()
-        return [pairs[end - k : end] for end, k in zip(ends, n.tolist(), strict=True)]
-
-    @property
-    def about(self) -> bytes:
-        """Of all that is known of the documents beside their texts."""
-        rows = self.spool.rows(self.where)
-        names, number = self.spool.numbers("license")
-        licenses = "\n".join(names[i] for i in number[self.where].tolist())
-        parts = [rows["about"].tobytes(), licenses]
-        if self.labels is not None:
-            n, shares = self.labels.shares_of(self.where)
-            used, domain = np.unique(shares["domain"], return_inverse=True)
-            parts += [n.tobytes(), *(self.labels.domains[i] for i in used.tolist()), domain.tobytes()]
-            parts.append(shares["share"].tobytes())
-        return fingerprint(*parts).encode()
-
-
-def _place(kind: str, name: str, spool: Spool, where: NDArray[np.int64], labels: Labels | None = None) -> _Place:
-    rows = spool.rows(where)
-    order = np.argsort(rows["hash"], kind="stable")
-    return _Place(
-        kind=kind, name=name, spool=spool, where=where[order], hashes=rows["hash"][order],
-        n_bytes=rows["n_bytes"][order].astype(np.int64), labels=labels,
-    )  # fmt: skip
-
-
-def _places(train: Spool, curated: _Curated, labels: Labels, evals: Mapping[str, Spool]) -> list[_Place]:
+def _places(train: Spool, curated: _Curated, labels: Labels, evals: Mapping[str, Spool]) -> list[Place]:
     """Every domain and evaluation set.
 
     Raises:
@@ -297,9 +262,9 @@ def _places(train: Spool, curated: _Curated, labels: Labels, evals: Mapping[str,
     """
     if not labels.domains:
         raise InputError("the sources hold no training text", value="0 documents", bound="two", remedy="add text")
-    places = [_place("domain", name, train, labels.of(i), labels) for i, name in enumerate(labels.domains)]
+    places = [place_of("domain", name, train, labels.of(i), labels) for i, name in enumerate(labels.domains)]
     places = [one for one in places if len(one.where)]
-    places += [_place("set", name, spool, curated.sets[name]) for name, spool in sorted(evals.items())]
+    places += [place_of("set", name, spool, curated.sets[name]) for name, spool in sorted(evals.items())]
     for one in places:
         least = 2 if one.kind == "domain" else 1
         if len(one.where) < least:
@@ -312,125 +277,6 @@ def _places(train: Spool, curated: _Curated, labels: Labels, evals: Mapping[str,
                 remedy=f"add text to `{one.name}`, cut long texts into documents, or leave it out",
             )
     return places
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Builder:
-    """The second half: from places and an encoder to shards, tables and manifest."""
-
-    out: Path
-    name: str
-    encoder: Encoder
-    valid_share: float
-    min_tokens: int
-
-    def manifest(self, places: Sequence[_Place], progress: Progress | None) -> Manifest:
-        """Encode what is not yet encoded; the manifest, after the files it names."""
-        parts = []
-        n_bytes = [int(one.n_bytes.sum()) for one in places]
-        for i, place in enumerate(places):
-            parts.append(self.part(place))
-            if progress is not None:
-                progress("encode", sum(n_bytes[: i + 1]), sum(n_bytes))
-        corpus = Corpus(
-            name=self.name,
-            tokenizer=self.encoder.reference,
-            domains=tuple(part.domain for part in parts if part.domain is not None),
-            evals=tuple(part.set for part in parts if part.set is not None),
-            shards=tuple(shard for part in parts for shard in part.shards),
-        )
-        reference = self.encoder.reference
-        sizes = f"token-bytes-{fingerprint(reference.sha256, length=12)}.npy"
-        with atomic(self.out / sizes, "wb") as handle:
-            np.save(handle, self.encoder.token_bytes)
-        definition = f"tokenizer-{reference.sha256[:12]}.json" if self.encoder.definition is not None else None
-        if definition is not None and self.encoder.definition is not None:
-            write_text(self.out / definition, self.encoder.definition)
-        return Manifest(
-            corpus=corpus,
-            dtype=dtype_for(reference.vocab_size),
-            separator=self.encoder.separator,
-            token_bytes=sizes,
-            tokenizer=definition,
-            tables=tuple(table for part in parts for table in part.tables),
-            valid_share=self.valid_share,
-        )
-
-    def part(self, place: _Place) -> Part:
-        """A domain or evaluation set, encoded now or before."""
-        n_valid = _n_valid(place.hashes, self.valid_share) if place.kind == "domain" else len(place.where)
-        texts = fingerprint(
-            str(BUILD), place.kind, place.name, self.encoder.reference.sha256, str(n_valid), place.hashes.tobytes()
-        )
-        key = fingerprint(texts, place.about)
-        slug = re.sub("[^a-z0-9]+", "-", place.name.lower())[:40].strip("-") or place.kind
-        marker = self.out / "work" / f"{slug}-{key[:12]}.json"
-        if marker.is_file():
-            part = read_json(marker, Part)
-            if part.key == key and all((self.out / one.path).is_file() for one in (*part.shards, *part.tables)):
-                return part
-        stems = (f"{slug}-{texts[:12]}", f"{slug}-{key[:12]}")
-        part = self.domain(key, stems, place, n_valid) if place.kind == "domain" else self.set(key, stems, place)
-        write_json(marker, part)
-        return part
-
-    def domain(self, key: str, stems: tuple[str, str], place: _Place, n_valid: int) -> Part:
-        """Shards, tables and counts of a domain; the documents with the lowest hashes are for validation."""
-        licenses: dict[str, float] = {}
-        train = slice(n_valid, len(place.where))
-        shards, table = self.split(stems, place, train, "train", licenses)
-        n_tokens = sum(shard.n_tokens for shard in shards)
-        if n_tokens < self.min_tokens:
-            raise InputError(
-                f"the domain `{place.name}` has too little text",
-                value=f"{n_tokens} training tokens in {table.n_docs} documents",
-                bound=f"at least {self.min_tokens}",
-                remedy=f"add text to `{place.name}`, merge it with another domain, or leave it out",
-            )
-        valid_shards, valid_table = self.split(stems, place, slice(0, n_valid), "valid", {})
-        domain = Domain(
-            name=place.name,
-            n_tokens=n_tokens,
-            n_bytes=int(place.n_bytes[train].sum()),
-            n_docs=table.n_docs,
-            licenses=checks.pairs("licenses", licenses),
-            fingerprint=fingerprint(place.hashes[train].tobytes(), place.hashes[:n_valid].tobytes()),
-        )
-        return Part(key=key, shards=shards + valid_shards, tables=(table, valid_table), domain=domain)
-
-    def set(self, key: str, stems: tuple[str, str], place: _Place) -> Part:
-        """Shards, table and counts of an evaluation set."""
-        shards, table = self.split(stems, place, slice(0, len(place.where)), "set", {})
-        one = EvalSet(
-            name=place.name,
-            n_tokens=sum(shard.n_tokens for shard in shards),
-            n_bytes=int(place.n_bytes.sum()),
-            fingerprint=fingerprint(place.hashes.tobytes()),
-        )
-        return Part(key=key, shards=shards, tables=(table,), set=one)
-
-    def split(
-        self, stems: tuple[str, str], place: _Place, run: slice, split: str, licenses: dict[str, float]
-    ) -> tuple[tuple[Shard, ...], Table]:
-        """Shards and table of a run of a place's documents; tokens per licence are added up."""
-        where = (place.name, split)
-        with TableWriter(self.out, f"documents/{stems[1]}.{split}.parquet", where) as writer:
-            ids = self.ids(place, run, writer, licenses)
-            shards = write_shards(self.out, stems[0], where, ids, dtype_for(self.encoder.reference.vocab_size))
-        return shards, writer.table()
-
-    def ids(
-        self, place: _Place, run: slice, writer: TableWriter, licenses: dict[str, float]
-    ) -> Iterator[NDArray[np.int64]]:
-        """The ids of the documents in order, a separator after each; each is told to the table's writer."""
-        for inside, documents in place.spool.batches(place.where[run], BATCH_BYTES):
-            at = slice(run.start + inside.start, run.start + inside.stop)
-            ids, lengths = self.encoder.encode_joined([document.text for document in documents])
-            for document, n in zip(documents, lengths.tolist(), strict=True):
-                license = str(document.license)
-                licenses[license] = licenses.get(license, 0) + n
-            writer.add(documents, place.hashes[at], lengths, place.n_bytes[at], place.shares(at))
-            yield ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -473,17 +319,17 @@ def _make_folder(out: Path) -> None:
         ) from None  # fmt: skip
 
 
-def _n_valid(hashes: NDArray[Any], share: float) -> int:
-    """How many of the sorted hashes are for validation: those below the share, one at least."""
-    heads = np.frombuffer(hashes.astype("S8").tobytes(), dtype=">u8")
-    below = int(np.searchsorted(heads, np.uint64(int(share * 2.0**64)), side="left"))
-    return min(max(below, 1), len(hashes) - 1)
+def _known(tokenizer: str | Path | Encoder) -> str | Encoder:
+    """A tokenizer that was given, or the name of one that is made here."""
+    if isinstance(tokenizer, Encoder):
+        return tokenizer
+    return str(tokenizer) if str(tokenizer) in ("bpe", "bytes") else read_tokenizer(Path(tokenizer))
 
 
 def _make_encoder(
-    tokenizer: str | Path | Encoder,
+    tokenizer: str | Encoder,
     vocab_size: int,
-    places: Sequence[_Place],
+    places: Sequence[Place],
     valid_share: float,
     progress: Progress | None,
 ) -> Encoder:
@@ -493,17 +339,7 @@ def _make_encoder(
         return bytes_encoder()
     if progress is not None:
         progress("train the tokenizer", 0, 1)
-    return train_bpe(_sample(places, valid_share), vocab_size)
-
-
-def _sample(places: Sequence[_Place], valid_share: float) -> Iterator[str]:
-    """The first SAMPLE_BYTES of each domain's training documents."""
-    for place in places:
-        if place.kind == "domain":
-            start = _n_valid(place.hashes, valid_share)
-            n = 1 + int(np.searchsorted(np.cumsum(place.n_bytes[start:]), SAMPLE_BYTES))
-            for _, documents in place.spool.batches(place.where[start : start + n], BATCH_BYTES):
-                yield from (document.text for document in documents)
+    return train_bpe(sample_texts(places, valid_share), vocab_size)
 
 
 def _keep_model(model: Path, out: Path) -> str:
@@ -511,6 +347,14 @@ def _keep_model(model: Path, out: Path) -> str:
     name = f"splitter-{file_sha256(model)[:12]}.json"
     write_text(out / name, model.read_text(encoding="utf-8"))
     return name
+
+
+def _finish(out: Path, key: str, manifest: Manifest) -> Corpus:
+    """Write the manifest, mark the build as done, remove the scratch files."""
+    write_json(out / MANIFEST, manifest)
+    write_json(out / "build.json", Done(key=key, manifest=file_sha256(out / MANIFEST)))
+    _tidy(out, manifest)
+    return manifest.corpus
 
 
 def _completed(out: Path, key: str) -> Corpus | None:

@@ -80,13 +80,13 @@ class Cleaner:
             yield from documents
             return
         for document in documents:
-            left: Document | None = document
             for tally in self._tallies:
-                left = tally.apply(left)
+                left = tally.apply(document)
                 if left is None:
                     break
-            if left is not None:
-                yield left
+                document = left
+            else:
+                yield document
 
     def counts(self) -> tuple[StepCount, ...]:
         """What each step did so far."""

@@ -131,8 +131,8 @@ def read_documents(store: TokenStore, name: str, split: str) -> Iterator[Documen
             begin = int(ends[first - 1]) if first else start
             last = max(first + 1, int(np.searchsorted(ends, begin + DECODE_TOKENS, side="right")))
             cuts = ends[first:last] - begin
-            ids = np.split(tokens[begin : int(cuts[-1]) + begin], cuts[:-1])
-            texts = decode([one[:-1] for one in ids])
+            pieces = np.split(tokens[begin : int(cuts[-1]) + begin], cuts[:-1])
+            texts = decode([one[:-1] for one in pieces])
             for i, text in enumerate(texts, first):
                 _check(text, rows["hash"][i], store, rows["source"][i])
                 about = {key: rows[key][i] for key in _OWN[:-1]}

@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,8 +80,8 @@ class Manifest:
     @property
     def files(self) -> set[str]:
         """Every file that belongs to the corpus, relative to its folder, the manifest apart."""
-        named = {self.token_bytes, *(one.path for one in (*self.corpus.shards, *self.tables))}
-        return named | {one for one in (self.tokenizer, self.splitter) if one}
+        named = {one for one in (self.token_bytes, self.tokenizer, self.splitter) if one}
+        return named | {shard.path for shard in self.corpus.shards} | {table.path for table in self.tables}
 
 
 def dtype_for(vocab_size: int) -> str:
@@ -92,7 +93,7 @@ def write_shards(
     root: Path,
     stem: str,
     place: tuple[str, str],
-    chunks: Iterable[NDArray[np.int64]],
+    chunks: Iterable[NDArray[np.integer[Any]]],
     dtype: str,
     shard_tokens: int = SHARD_TOKENS,
 ) -> tuple[Shard, ...]:

@@ -52,26 +52,28 @@ class Encoder:
             InputError: the ids of a text do not stand for exactly its bytes.
         """
         ids, lengths = self.encode_joined(texts)
-        return [one[:-1] for one in np.split(ids, np.cumsum(lengths)[:-1])] if len(texts) else []
+        pieces = np.split(ids.astype(np.int64), np.cumsum(lengths)[:-1])
+        return [one[:-1] for one in pieces] if len(texts) else []
 
-    def encode_joined(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def encode_joined(self, texts: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """The ids of all texts, each followed by a separator, and how many there are of each text, its separator too.
 
         Raises:
             InputError: as `encode`.
         """
         raw = [text.encode() for text in texts]
-        if self._model is None:
-            end = self.separator.to_bytes(2, "little")
-            wide = (np.frombuffer(one, dtype=np.uint8).astype("<u2").tobytes() + end for one in raw)
-            ids = np.frombuffer(b"".join(wide), dtype="<u2").astype(np.int64)
-            lengths = np.array([len(one) + 1 for one in raw], dtype=np.int64)
-        else:
-            pieces = [one.ids for one in self._model.encode_batch_fast(list(texts), add_special_tokens=False)]
-            lengths = np.array([len(one) + 1 for one in pieces], dtype=np.int64)
-            joined = chain.from_iterable(part for one in pieces for part in (one, (self.separator,)))
-            ids = np.fromiter(joined, dtype=np.int64, count=int(lengths.sum()))
         sizes = np.array([len(one) for one in raw], dtype=np.int64)
+        if self._model is None:
+            lengths = sizes + 1
+            ids = np.full(int(lengths.sum()), self.separator, dtype=np.uint32)
+            is_byte = np.ones(len(ids), dtype=bool)
+            is_byte[np.cumsum(lengths) - 1] = False
+            ids[is_byte] = np.frombuffer(b"".join(raw), dtype=np.uint8)
+            return ids, lengths
+        pieces = [one.ids for one in self._model.encode_batch_fast(list(texts), add_special_tokens=False)]
+        lengths = np.array([len(one) + 1 for one in pieces], dtype=np.int64)
+        joined = chain.from_iterable(part for one in pieces for part in (one, (self.separator,)))
+        ids = np.fromiter(joined, dtype=np.uint32, count=int(lengths.sum()))
         found = np.add.reduceat(self.token_bytes[ids], np.cumsum(lengths) - lengths) if len(texts) else sizes
         wrong = np.flatnonzero(found != sizes)
         if len(wrong):
