@@ -31,6 +31,8 @@ EXTRAS = {
     "torch": "train",
     "safetensors": "train",
     "tokenizers": "corpus",
+    "rensa": "corpus",
+    "sklearn": "corpus",
     "joblib": "corpus",
     "botorch": "bayes",
     "gpytorch": "bayes",
