@@ -23,6 +23,8 @@ def build_corpus(  # noqa: PLR0913  (one parameter per option of the command)
     vocab_size: int = 2048,
     evals: Mapping[str, Sources] | None = None,
     steps: Sequence[Plug | str] = (),
+    near: float | None = None,
+    decontaminate: bool = False,
     splitter: Plug | str = "by_label",
     on_error: str = "raise",
     jobs: int | None = None,
@@ -37,6 +39,8 @@ def build_corpus(  # noqa: PLR0913  (one parameter per option of the command)
         vocab_size: of the trained BPE.
         evals: name → sources of texts held out whole.
         steps: cleaning of the training documents, in order.
+        near: remove documents whose sets of 5-word n-grams have at least this Jaccard similarity with an earlier one.
+        decontaminate: remove training documents that hold an item of an evaluation set.
         splitter: who names the domain of a document.
         on_error: `raise`, or `skip` broken inputs (counted in the manifest).
         jobs: processes that read and label files; default: one per core, and none for few inputs.
@@ -44,6 +48,12 @@ def build_corpus(  # noqa: PLR0913  (one parameter per option of the command)
     """
     from mixdesk.corpus.build import build
 
+    settings = None
+    if near is not None or decontaminate:
+        registry.require("rensa")
+        from mixdesk.corpus.near import Near
+
+        settings = None if near is None else Near(threshold=near)
     plugs = [_plug(one) for one in steps]
     return build(
         sources,
@@ -53,6 +63,8 @@ def build_corpus(  # noqa: PLR0913  (one parameter per option of the command)
         vocab_size=vocab_size,
         evals=evals or {},
         steps=[(plug, registry.make("steps", plug)) for plug in plugs],
+        near=settings,
+        decontaminate=decontaminate,
         splitter=(_plug(splitter), registry.make("splitters", _plug(splitter))),
         on_error=on_error,
         map=processes(jobs),

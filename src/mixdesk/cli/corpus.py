@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Texts to a 
 
 @app.command()
 def build(
-    sources: list[Path] = typer.Argument(None, help="Files or folders: .txt, .jsonl, and both with .gz."),
+    sources: list[Path] = typer.Argument(None, help="Files, folders, globs: text, JSONL, HTML, WARC, Parquet, Arrow."),
     out: Path = typer.Option(..., "--out", "-o", help="Folder of the corpus."),
     eval_sets: list[str] = typer.Option([], "--eval", help="NAME=PATH of texts held out whole; may be repeated."),
     tokenizer: str = typer.Option("bpe", help="bpe (trained here), bytes, or the path of a tokenizer.json."),

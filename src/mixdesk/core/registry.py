@@ -34,6 +34,8 @@ EXTRAS = {
     "rensa": "corpus",
     "sklearn": "corpus",
     "joblib": "corpus",
+    "resiliparse": "corpus",
+    "fastwarc": "corpus",
     "botorch": "bayes",
     "gpytorch": "bayes",
     "ray": "cluster",

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +27,16 @@ from mixdesk.core.plan import Plug
 from mixdesk.core.protocols import Progress, Splitter
 from mixdesk.corpus.cleaning import NamedStep, merge_counts
 from mixdesk.corpus.dedup import first_copies
-from mixdesk.corpus.encode import Encoding, Place, place_of, sample_texts
-from mixdesk.corpus.labelling import Labels, Map, OwnLabel, label_all, learn
+from mixdesk.corpus.encode import BATCH_BYTES, Encoding, Place, place_of, sample_texts
+from mixdesk.corpus.labelling import Labels, Map, OwnLabel, label_all
 from mixdesk.corpus.read import Skipped, SourceFile, Sources, find_files
 from mixdesk.corpus.shards import MANIFEST, Manifest, TokenStore, open_store
 from mixdesk.corpus.spool import PartTask, Spool, fill_part, lefts, merge_lefts, write_part
 from mixdesk.corpus.tokens import Encoder, bytes_encoder, read_tokenizer, train_bpe
+
+if TYPE_CHECKING:
+    from mixdesk.corpus.near import Near
+    from mixdesk.corpus.screen import Screen
 
 # Input bytes read by one task: small files share one, and there are not many more than N_PARTS of them.
 PART_BYTES = 8_000_000
@@ -58,6 +62,8 @@ def build(  # noqa: PLR0913  (the one door to the room; all but two are keywords
     vocab_size: int = 2048,
     evals: Mapping[str, Sources] | None = None,
     steps: Sequence[NamedStep] = (),
+    near: Near | None = None,
+    decontaminate: bool = False,
     splitter: tuple[Plug, Splitter] | None = None,
     valid_share: float = 0.1,
     min_tokens: int = 1024,
@@ -71,11 +77,12 @@ def build(  # noqa: PLR0913  (the one door to the room; all but two are keywords
         sources: files, folders and globs, or documents.
         out: corpus folder, made if need be.
         name: of the corpus.
-        tokenizer: "bpe" (byte-level, trained on the training split), "bytes", the path of a `tokenizer.json`, or one
-            that was read.
+        tokenizer: "bpe" (byte-level, trained on the training split), "bytes", or a `tokenizer.json` or what it holds.
         vocab_size: ids of the trained BPE, the separator included.
         evals: evaluation set → its sources. Texts in one are removed from training.
         steps: cleaning of the training documents, in order, each with its name and options.
+        near: settings of what counts as a near-duplicate, of which the first stays; None: only equal texts go.
+        decontaminate: remove training documents that hold an item of an evaluation set.
         splitter: who names the domains, with its name and options; None: the label each document came with.
         valid_share: part of each domain's documents, by hash, that is kept for validation; at least one document.
         min_tokens: training tokens every domain must have.
@@ -89,34 +96,29 @@ def build(  # noqa: PLR0913  (the one door to the room; all but two are keywords
         MissingExtra: the tokenizer needs a package that is not installed.
     """
     checks.finite("valid_share", valid_share, 0.0, 0.5, open_low=True)
-    for one in evals or {}:
-        checks.label("evaluation set", one)
+    checks.unique("evals", evals or ())
     found = Skipped(on_error=on_error)
     _make_folder(out)
     named = splitter or (Plug(name="own_label"), OwnLabel())
     inputs = {key: _resolve(one, found) for key, one in [("", sources), *sorted((evals or {}).items())]}
-    settings = [str(BUILD), name, str(vocab_size), str(valid_share), str(min_tokens), on_error]
+    settings = [str(one) for one in (BUILD, name, vocab_size, valid_share, min_tokens, on_error, near, decontaminate)]
     settings += [canonical(plug) for plug in (*(plug for plug, _ in steps), named[0])]
     tokenizer = _known(tokenizer)
     settings.append(tokenizer.reference.sha256 if isinstance(tokenizer, Encoder) else str(tokenizer))
-    # Files are known by their stamps. Documents from a program leave none: they are read again, and known by content.
-    stamps = [one.stamp() if isinstance(one, _Files) else None for one in inputs.values()]
-    key = "" if None in stamps else fingerprint(*settings, *inputs, *(one for one in stamps if one is not None))
-    done = _completed(out, key) if key else None
-    if done is not None:
+    key = _key(settings, inputs)
+    if (done := _completed(out, key)) is not None:
         return done
     reader = _Reader(folder=out / "work" / "parts", on_error=on_error, map=map, progress=progress)
-    spools = {k: reader.spool(k, one, () if k else tuple(steps)) for k, one in reversed(inputs.items())}
-    train = spools.pop("")
+    spools = {k: reader.spool(k, one) for k, one in inputs.items() if k}
+    screen = _screen(spools, near, decontaminate)
+    train = reader.spool("", inputs[""], tuple(steps), screen)
     content = fingerprint(*settings, train.content, *(part for k in sorted(spools) for part in (k, spools[k].content)))
     key = key or content
-    done = _completed(out, key)
-    if done is not None:
+    if (done := _completed(out, key)) is not None:
         return done
-    curated = _curate(train, spools)
+    curated = _curate(train, spools, screen)
     model = out / "work" / f"splitter-{fingerprint(content, length=12)}.json"
-    learn(train, curated.kept, named, model)
-    labels = label_all(train, curated.kept, named[1], model, on_error, reader.tracked("label", len(train.parts)))
+    labels = label_all(train, curated.kept, named, model, on_error, reader.tracked("label", len(train.parts)))
     places = _places(train, curated, labels, spools)
     encoder = _make_encoder(tokenizer, vocab_size, places, valid_share, progress)
     encoding = Encoding(out=out, name=name, encoder=encoder, valid_share=valid_share, min_tokens=min_tokens)
@@ -124,8 +126,7 @@ def build(  # noqa: PLR0913  (the one door to the room; all but two are keywords
     manifest = replace(
         encoding.manifest(places, progress),
         skipped=merge_lefts([lefts(found), *(part.skipped for part in parts), labels.skipped]),
-        duplicates=checks.pairs("duplicates", curated.duplicates),
-        held_out=checks.pairs("held_out", curated.held_out),
+        **curated.counts,
         steps=merge_counts([part.steps for part in train.parts]),
         splitter=_keep_model(model, out) if splitter is not None else None,
     )
@@ -175,19 +176,25 @@ class _Reader:
     map: Map
     progress: Progress | None
 
-    def spool(self, name: str, source: _Files | Iterable[Document], steps: tuple[NamedStep, ...]) -> Spool:
+    def spool(
+        self,
+        name: str,
+        source: _Files | Iterable[Document],
+        steps: tuple[NamedStep, ...] = (),
+        screen: Screen | None = None,
+    ) -> Spool:
         """The parts of one source, written now or before."""
         if isinstance(source, _Files):
-            tasks = self.tasks(source, steps)
+            tasks = self.tasks(source, steps, screen)
             return Spool(folder=self.folder, parts=tuple(self.tracked("read", len(tasks))(fill_part, tasks)))
         skipped = Skipped(on_error=self.on_error)
         key = fingerprint("documents", name)
-        part = write_part(self.folder, key, self.counted(source), steps, skipped)
+        part = write_part(self.folder, key, self.counted(source), skipped, steps, screen)
         return Spool(folder=self.folder, parts=(part,))
 
-    def tasks(self, source: _Files, steps: tuple[NamedStep, ...]) -> list[PartTask]:
+    def tasks(self, source: _Files, steps: tuple[NamedStep, ...], screen: Screen | None) -> list[PartTask]:
         """Runs of files of about PART_BYTES, so that small files do not make a task each."""
-        settings = [str(BUILD), self.on_error, *(canonical(plug) for plug, _ in steps)]
+        settings = [str(BUILD), self.on_error, *(canonical(plug) for plug, _ in steps), screen.key if screen else ""]
         sizes = [file.path.stat().st_size for file in source.files]
         most = max(PART_BYTES, sum(sizes) // N_PARTS)
         groups: list[list[SourceFile]] = []
@@ -201,7 +208,7 @@ class _Reader:
         return [
             PartTask(
                 folder=self.folder, key=fingerprint(*settings, _Files(tuple(group)).stamp()), files=tuple(group),
-                steps=steps, on_error=self.on_error,
+                steps=steps, screen=screen, on_error=self.on_error,
             )
             for group in groups
         ]  # fmt: skip
@@ -227,31 +234,62 @@ class _Reader:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Curated:
-    """Positions of the documents that stay, of the training documents and of each set; what went, by label."""
+    """Positions of the documents that stay, of the training documents (`kept`) and of each set; and as fields of the
+    manifest how many went for each reason by label, and what the training documents hold of the evaluation sets.
+    """
 
     kept: NDArray[np.int64]
     sets: dict[str, NDArray[np.int64]]
-    duplicates: dict[str, float]
-    held_out: dict[str, float]
+    counts: dict[str, Any]
 
 
-def _curate(train: Spool, evals: Mapping[str, Spool]) -> _Curated:
-    """Each content once in a set; of training documents the first copy of each content that is in no set."""
+def _screen(evals: Mapping[str, Spool], near: Near | None, decontaminate: bool) -> Screen | None:
+    """What to look for in every training document; None for nothing."""
+    if near is None and not decontaminate:
+        return None
+    from mixdesk.corpus.decontaminate import Index
+    from mixdesk.corpus.screen import Screen
+
+    def texts(spool: Spool) -> Iterator[str]:
+        for _, documents in spool.batches(np.arange(len(spool)), BATCH_BYTES):
+            yield from (document.text for document in documents)
+
+    index = Index.build({name: texts(spool) for name, spool in sorted(evals.items())}) if decontaminate else None
+    return Screen(near=near, index=index)
+
+
+def _curate(train: Spool, evals: Mapping[str, Spool], screen: Screen | None) -> _Curated:
+    """Each content once in a set; of training documents the first copy of each content that is in no set, then, where
+    asked for, those without an item of a set, then the first of those that are near each other.
+    """
     keys = {name: one.column("key") for name, one in sorted(evals.items())}
     sets = {name: np.flatnonzero(first_copies(one) == np.arange(len(one))) for name, one in keys.items()}
     held = np.concatenate([*keys.values(), np.empty((0, 2), dtype=np.uint64)])
     first = first_copies(np.concatenate([held, train.column("key")]))[len(held) :]
     is_held = first < len(held)
     is_copy = ~is_held & (first != np.arange(len(held), len(held) + len(train)))
+    is_gone = is_held | is_copy
+    gone = {"held_out": is_held, "duplicates": is_copy}
+    counts: dict[str, Any] = {}
+    if screen is not None and screen.index is not None:
+        found = screen.leaks(train)
+        counts["leaks"] = tuple(sorted(screen.report(train, found).items()))
+        is_hit = np.zeros(len(train), dtype=bool)
+        is_hit[found["row"]] = True
+        gone["contaminated"] = is_hit & ~is_gone
+        is_gone |= is_hit
+    if screen is not None and screen.near is not None:
+        kept = np.flatnonzero(~is_gone)
+        is_near = np.zeros(len(train), dtype=bool)
+        is_near[kept[screen.copies(train, kept)]] = True
+        gone["near_duplicates"] = is_near
+        is_gone |= is_near
     names, number = train.numbers("label")
 
-    def by_label(gone: NDArray[np.bool_]) -> dict[str, float]:
-        counts = np.bincount(number[gone], minlength=len(names)).tolist()
-        return {name or "(no label)": n for name, n in zip(names, counts, strict=True) if n}
-
-    return _Curated(
-        kept=np.flatnonzero(~(is_held | is_copy)), sets=sets, duplicates=by_label(is_copy), held_out=by_label(is_held)
-    )
+    for why, one in gone.items():
+        n_of = np.bincount(number[one], minlength=len(names)).tolist()
+        counts[why] = checks.pairs(why, {name or "(no label)": n for name, n in zip(names, n_of, strict=True) if n})
+    return _Curated(kept=np.flatnonzero(~is_gone), sets=sets, counts=counts)
 
 
 def _places(train: Spool, curated: _Curated, labels: Labels, evals: Mapping[str, Spool]) -> list[Place]:
@@ -307,6 +345,14 @@ def _resolve(sources: Sources, skipped: Skipped) -> _Files | Iterable[Document]:
             bound="one kind", remedy="read the paths with find_files and read_files, and give documents only",
         )  # fmt: skip
     return documents or _Files(tuple(find_files(paths, skipped)))
+
+
+def _key(settings: Sequence[str], inputs: Mapping[str, _Files | Iterable[Document]]) -> str:
+    """Of a build that reads files alone: they are known by their stamps. Documents from a program leave none: they are
+    read again, and known by their content; the key is empty then.
+    """
+    stamps = [one.stamp() for one in inputs.values() if isinstance(one, _Files)]
+    return fingerprint(*settings, *inputs, *stamps) if len(stamps) == len(inputs) else ""
 
 
 def _make_folder(out: Path) -> None:

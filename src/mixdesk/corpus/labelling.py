@@ -186,14 +186,6 @@ class Labels:
         return n, self.shares[np.repeat(self.first[at], n) + inside]
 
 
-def learn(spool: Spool, kept: NDArray[np.int64], named: tuple[Plug, Splitter], path: Path) -> None:
-    """Write the model that the splitter learns from a sample of the kept documents; one that is there stays."""
-    if not path.is_file():
-        plug, splitter = named
-        model = splitter.prepare(sample(spool, kept))
-        write_json(path, {"splitter": {"name": plug.name, "options": dict(plug.options)}, "model": model.to_dict()})
-
-
 def sample(spool: Spool, kept: NDArray[np.int64], n_documents: int = SAMPLE_DOCUMENTS) -> Iterator[Document]:
     """Kept documents to learn from: of each label about as many, those with the lowest hashes of content.
 
@@ -220,13 +212,19 @@ def sample(spool: Spool, kept: NDArray[np.int64], n_documents: int = SAMPLE_DOCU
 
 
 def label_all(
-    spool: Spool, kept: NDArray[np.int64], splitter: Splitter, model: Path, on_error: str, map: Map
+    spool: Spool, kept: NDArray[np.int64], named: tuple[Plug, Splitter], model: Path, on_error: str, map: Map
 ) -> Labels:
-    """Label the kept documents of every part.
+    """Write the model that the splitter learns from a sample of the kept documents to the file `model` (one that is
+    there stays), and label the kept documents of every part by it.
 
     Raises:
         InputError: as `label_part`.
+        NotEnoughEvidence: the splitter needs more documents.
     """
+    plug, splitter = named
+    if not model.is_file():
+        learnt = splitter.prepare(sample(spool, kept)).to_dict()
+        write_json(model, {"splitter": {"name": plug.name, "options": dict(plug.options)}, "model": learnt})
     cuts = np.searchsorted(kept, spool.starts)
     tasks = [
         LabelTask(

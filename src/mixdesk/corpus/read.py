@@ -1,221 +1,176 @@
 """Files, folders and globs to a stream of documents.
 
-Read are `.txt` and `.md` (one document a file), `.jsonl` (one a line: `text`, and optionally `label` or `domain`,
-`license`), and each of them with `.gz`. Folders are walked in sorted order; hidden files are passed over.
-A document's label is its record's own; else the folder's path below the source, else the file's stem.
-Only one document (or line) is in memory at a time.
+| suffix | read as |
+| --- | --- |
+| `.txt` `.md` `.markdown` | one document a file |
+| `.jsonl` `.ndjson` `.json` | one record a line |
+| `.html` `.htm` | the main content of one page |
+| `.warc` | the main content of each page |
+| `.parquet` `.arrow` | one record a row |
+
+All but the last row may be packed (`.gz`, `.zst`). What a record may hold stands in `mixdesk.corpus.records`.
+datatrove's output is JSON lines or Parquet, a folder of `datasets.save_to_disk` is Arrow. Folders are walked in sorted
+order; hidden files are passed over, links to folders counted. A document's label is its record's own; else the folder's
+path below the source; else the file's stem without a shard's number (`web-00000-of-00004` is `web`); else the source
+folder's name. Memory is bounded by the longest record.
 """
 
 from __future__ import annotations
 
 import glob
-import gzip
+import importlib
 import json
 import os
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
 
-from mixdesk.core import checks
+from mixdesk.core import registry
 from mixdesk.core.corpus import Document
 from mixdesk.core.errors import InputError
+from mixdesk.corpus.inputs import PACKED, bad, is_safe
+from mixdesk.corpus.inputs import Skipped as Skipped
+from mixdesk.corpus.inputs import SourceFile as SourceFile
 
 # What a caller may hand in: paths and globs, or documents made elsewhere.
 Sources = Sequence[Path | str] | Iterable[Document]
 
-PLAIN = (".txt", ".md")
-RECORDS = (".jsonl",)
-_BROKEN_GZIP = (gzip.BadGzipFile, EOFError, zlib.error)
-
-
-@dataclass(kw_only=True)
-class Skipped:
-    """What was left out and why: `counts` per reason, and the `first` example of each in words.
-
-    With `on_error` "raise" nothing is left out: the first error is raised.
-    """
-
-    on_error: str = "raise"
-    counts: dict[str, int] = field(default_factory=dict)
-    first: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        checks.one_of("on_error", self.on_error, ("raise", "skip"))
-
-    def refuse(self, reason: str, error: InputError) -> None:
-        """Raise the error, or count it."""
-        if self.on_error == "raise":
-            raise error
-        self.count(reason, str(error))
-
-    def count(self, reason: str, example: str) -> None:
-        """Count one thing that was left out."""
-        self.counts[reason] = self.counts.get(reason, 0) + 1
-        # File names and texts may hold what UTF-8 cannot write.
-        self.first.setdefault(reason, example.encode(errors="backslashreplace").decode())
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SourceFile:
-    """A file to read and the label its place gives it."""
-
-    path: Path
-    label: str
+_TEXT, _LINES, _PAGE = "plain:read_text", "plain:read_json_lines", "web:read_page"
+READERS = {
+    ".txt": _TEXT, ".md": _TEXT, ".markdown": _TEXT,
+    ".jsonl": _LINES, ".ndjson": _LINES, ".json": _LINES,
+    ".html": _PAGE, ".htm": _PAGE, ".warc": "web:read_warc",
+    ".parquet": "columns:read_parquet", ".arrow": "columns:read_arrow",
+}  # fmt: skip
+NEEDED = {".html": ("resiliparse",), ".htm": ("resiliparse",), ".warc": ("resiliparse", "fastwarc")}
+_NEVER_PACKED = (".parquet", ".arrow")
+_KNOWN = f"files ending in {', '.join(READERS)}, all but {' and '.join(_NEVER_PACKED)} perhaps with .gz or .zst"
+# Files beside the data of `datasets.save_to_disk`.
+_STATE = "state.json"
+_BESIDE = (_STATE, "dataset_info.json", "dataset_dict.json")
+_SHARD = re.compile(r"(^(\d{3}_)?|[-_.])\d{5}(-of-\d{5})?$")
 
 
 def find_files(sources: Iterable[Path | str], skipped: Skipped) -> list[SourceFile]:
     """The files behind paths, folders and globs, in the order given; inside a folder or glob sorted by path.
 
-    Files of another kind inside a folder or glob are counted in `skipped`.
+    Files of another kind inside a folder or glob are counted in `skipped`, and so is a file that was found before.
 
     Raises:
-        InputError: a source that does not exist or holds no readable file, or a named file of an unknown kind.
+        InputError: a source that does not exist or holds no readable file, a named file of an unknown kind, a folder
+            that cannot be listed, or a path that gives no label; the last two are counted with `on_error` "skip".
+        MissingExtra: a file needs a package that is not installed.
     """
-    found: list[SourceFile] = []
+    found: dict[str, SourceFile] = {}
     for source in sources:
         path = Path(source)
         if path.is_dir():
-            inside, root = _walk(path), path
+            inside, root = _walk(path, skipped), path
         elif path.exists():
             inside, root = [path], path.parent
         else:
             root = _root_of(path)
             inside = sorted(hit for hit in root.glob(str(path.relative_to(root))) if hit.is_file())
-        usable = [one for one in inside if _kind(one)]
+        usable = [one for one in inside if _suffix(one) and one.is_file()]
         if not usable:
             raise InputError(
                 f"the source `{source}` holds no text",
                 value=f"{len(inside)} files of another kind" if inside else "no such file",
-                bound="files ending in .txt, .md or .jsonl, each perhaps with .gz",
+                bound=_KNOWN,
                 remedy="check the path",
             )
         for one in inside:
-            if not _kind(one):
-                skipped.count("another kind of file", f"`{one}` does not end in .txt, .md or .jsonl")
-        found += [SourceFile(path=one, label=_label_of(one, root)) for one in usable]
-    return found
+            if not _suffix(one):
+                skipped.count("another kind of file", f"`{one}` is none of the {_KNOWN}")
+            elif not one.is_file():
+                skipped.count("no regular file", f"`{one}` is a broken link, a pipe or a device")
+        for one in usable:
+            _add(SourceFile(path=one, label=_label_of(one, root)), found, skipped)
+    for suffix in {_suffix(file.path) for file in found.values()} & NEEDED.keys():
+        registry.require(*NEEDED[suffix])
+    return list(found.values())
 
 
 def read_files(files: Iterable[SourceFile], skipped: Skipped) -> Iterator[Document]:
-    """The documents of the files, in order.
+    """The documents of the files, in order; what a broken file gave before its break stays in.
+
+    Of a packed file that breaks off up to 16 kB before the break are lost too: Arrow unpacks that much at a time.
 
     Raises:
-        InputError: an empty or binary file, invalid UTF-8, a broken line, a record without text, half a gzip file,
-            naming file and line; with `on_error` "skip" they are counted instead.
+        InputError: an input that cannot be used (empty, binary, not UTF-8, too long, half a packed file, a record
+            without text or with a wrong field), naming file and line, row or page; with `on_error` "skip" they are
+            counted instead.
     """
     for file in files:
         try:
-            reader = _read_records if _kind(file.path) == "records" else _read_plain
-            yield from reader(file, skipped)
-        except _BROKEN_GZIP as error:
-            # What a JSONL file gave before the break stays in.
-            skipped.refuse(
-                "broken gzip", _bad(f"`{file.path}` is not a whole gzip file", str(error), "a complete .gz", "fetch it")
-            )
+            yield from _reader(file.path)(file, skipped)
         except OSError as error:
-            why = error.strerror or str(error)
-            skipped.refuse("unreadable", _bad(f"`{file.path}` could not be read", why, "a readable file", "check it"))
+            if error.errno is None:
+                codec = PACKED.get(file.path.suffix.lower(), "stream")
+                what = f"`{file.name}` is not a whole {codec} file"
+                skipped.refuse(f"broken {codec}", bad(what, str(error), f"a complete {codec} file", "fetch it again"))
+            else:
+                why = error.strerror or str(error)
+                skipped.refuse(
+                    "unreadable", bad(f"`{file.name}` could not be read", why, "a readable file", "check it")
+                )
 
 
-def _read_plain(file: SourceFile, skipped: Skipped) -> Iterator[Document]:
-    with _open(file.path) as handle:
-        text = _decode(handle.read(), str(file.path), skipped)
-    if text is not None:
-        yield Document(text=text, label=file.label, source=str(file.path))
+def _reader(path: Path) -> Callable[[SourceFile, Skipped], Iterator[Document]]:
+    module, _, function = READERS[_suffix(path)].partition(":")
+    reader: Callable[[SourceFile, Skipped], Iterator[Document]]
+    reader = getattr(importlib.import_module(f"mixdesk.corpus.{module}"), function)
+    return reader
 
 
-def _read_records(file: SourceFile, skipped: Skipped) -> Iterator[Document]:
-    n_lines = 0
-    with _open(file.path) as handle:
-        for number, raw in enumerate(handle, 1):
-            if not raw.strip():
-                continue
-            n_lines += 1
-            where = f"{file.path}:{number}"
-            line = _decode(raw, where, skipped)
-            if line is None and b"\0" in raw:
-                return
-            document = None if line is None else _parse(line, file.label, where, skipped)
-            if document is not None:
-                yield document
-    if not n_lines:
-        skipped.refuse("empty", _empty(str(file.path)))
+def _suffix(path: Path) -> str:
+    """The suffix that says how a file is read, or "" for not at all."""
+    suffix = path.suffix.lower()
+    inner = Path(path.stem).suffix.lower() if suffix in PACKED else suffix
+    is_known = inner in READERS and not (suffix in PACKED and inner in _NEVER_PACKED)
+    return inner if is_known and path.name not in _BESIDE else ""
 
 
-def _parse(line: str, label: str, where: str, skipped: Skipped) -> Document | None:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        skipped.refuse("broken JSON", _bad(f"`{where}` is not valid JSON", str(error), "one object a line", "mend it"))
-        return None
-    if not isinstance(record, dict) or not isinstance(record.get("text"), str):
-        shown = sorted(record) if isinstance(record, dict) else type(record).__name__
-        skipped.refuse("no text", _bad(f"`{where}` has no text", shown, "an object with a string `text`", "add it"))
-        return None
-    own = record.get("label", record.get("domain"))
-    license = record.get("license")
-    for key, value in (("label", own), ("license", license)):
-        if value is not None and not isinstance(value, str):
-            skipped.refuse("no text", _bad(f"`{where}` has a wrong `{key}`", value, "a string or null", "correct it"))
-            return None
-    text: str = record["text"]
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        shown = f"a lone surrogate at character {error.start}"
-        skipped.refuse("not UTF-8", _bad(f"`{where}` cannot be written as UTF-8", shown, "valid text", "correct it"))
-        return None
-    if not text.strip():
-        skipped.refuse("empty", _empty(where))
-        return None
-    return Document(text=text, label=own or label, license=license, source=where)
+def _add(file: SourceFile, found: dict[str, SourceFile], skipped: Skipped) -> None:
+    if not is_safe(file.label):
+        bound = "printable names that stay in their folder"
+        what = f"the path of `{file.name}` gives no label"
+        skipped.refuse("unsafe label", bad(what, file.label, bound, "rename it"))
+    elif found.setdefault(os.path.realpath(file.path), file) is not file:
+        skipped.count("found twice", f"`{file.name}` was found before")
 
 
-def _decode(raw: bytes, where: str, skipped: Skipped) -> str | None:
-    """The text of UTF-8 bytes (a byte-order mark is dropped), or None after a refusal."""
-    if b"\0" in raw:
-        at = f"a NUL byte at offset {raw.index(0)}"
-        skipped.refuse("binary", _bad(f"`{where}` is a binary file", at, "UTF-8 text", "take it out"))
-        return None
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        at = f"byte {raw[error.start]:#04x} at offset {error.start}"
-        skipped.refuse("not UTF-8", _bad(f"`{where}` is not UTF-8 text", at, "UTF-8", "convert it"))
-        return None
-    if not text.strip():
-        skipped.refuse("empty", _empty(where))
-        return None
-    return text
+def _walk(folder: Path, skipped: Skipped) -> list[Path]:
+    def refuse(error: OSError) -> None:
+        what, why = f"the folder `{error.filename}` could not be read", error.strerror or str(error)
+        skipped.refuse("unreadable", bad(what, why, "a readable folder", "check it"))
 
-
-def _bad(wrong: str, value: Any, bound: str, remedy: str) -> InputError:
-    skip = '--skip-broken, on_error="skip"'
-    return InputError(wrong, value=value, bound=bound, remedy=f"{remedy}, or skip broken inputs: {skip}")
-
-
-def _empty(where: str) -> InputError:
-    return _bad(f"`{where}` is empty", "no text", "at least one character that is not blank", "take it out")
-
-
-def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
-
-
-def _kind(path: Path) -> str:
-    """How a file is read: "plain", "records", or "" for not at all."""
-    suffix = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
-    return "plain" if suffix in PLAIN else "records" if suffix in RECORDS else ""
-
-
-def _walk(folder: Path) -> list[Path]:
-    paths = []
-    for place, folders, files in os.walk(folder):
+    paths: list[Path] = []
+    for place, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        paths += [Path(place) / name for name in files if not name.startswith(".")]
+        for name in folders:
+            if (Path(place) / name).is_symlink():
+                skipped.count("link to a folder", f"`{Path(place) / name}` is not followed; name it as a source")
+        inside = [Path(place) / name for name in files if not name.startswith(".")]
+        paths += [one for one in _current(Path(place), inside, skipped) if one.name not in _BESIDE]
     return sorted(paths)
+
+
+def _current(folder: Path, files: list[Path], skipped: Skipped) -> list[Path]:
+    """Without the caches that `datasets` leaves beside the files which its `state.json` lists."""
+    if folder / _STATE not in files or not any(one.suffix == ".arrow" for one in files):
+        return files
+    try:
+        state = json.loads((folder / _STATE).read_bytes())
+        listed = {str(one["filename"]) for one in state["_data_files"]}
+    except (OSError, ValueError, TypeError, LookupError) as error:
+        what = f"`{folder / _STATE}` does not list the data"
+        skipped.refuse("broken dataset", bad(what, repr(error), "the file that `save_to_disk` writes", "save it again"))
+        return files
+    for name in sorted(listed - {one.name for one in files}):
+        what = f"the dataset `{folder}` lacks a file"
+        skipped.refuse("broken dataset", bad(what, name, "the files its state.json lists", "fetch it again"))
+    return [one for one in files if one.suffix != ".arrow" or one.name in listed]
 
 
 def _root_of(pattern: Path) -> Path:
@@ -230,4 +185,11 @@ def _root_of(pattern: Path) -> Path:
 
 def _label_of(path: Path, root: Path) -> str:
     folder = path.parent.relative_to(root).as_posix()
-    return folder if folder != "." else path.name.removesuffix(".gz").rsplit(".", 1)[0]
+    if folder != ".":
+        return folder
+    name = path.stem if path.suffix.lower() in PACKED else path.name
+    stem = name.rsplit(".", 1)[0]
+    label = _SHARD.sub("", stem)
+    if label == stem or label not in ("", "data", "part"):
+        return label
+    return root.resolve().name

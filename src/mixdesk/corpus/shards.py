@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixdesk.core import checks
-from mixdesk.core.checks import Pairs, core_type
+from mixdesk.core.checks import Options, Pairs, core_type
 from mixdesk.core.corpus import Corpus, Document, Shard
 from mixdesk.core.errors import InputError
 from mixdesk.core.files import atomic, read_json, read_text
@@ -56,7 +56,8 @@ class Manifest:
 
     `corpus` counts and shards; `dtype` of the shards; `separator` id after each document; `token_bytes` and
     `tokenizer` files beside the manifest (the second None for raw bytes); `skipped` inputs by reason; documents
-    removed per label as `duplicates`, or because they are `held_out` for evaluation; what each cleaning step did;
+    removed per label as `duplicates`, as `near_duplicates`, because they are `held_out` for evaluation as a whole, or
+    because they are `contaminated` by a text that is; what `leaks` of each evaluation set; what each cleaning step did;
     `tables` of documents; file of the `splitter`'s model; `valid_share` of the documents kept for validation. What a
     corpus of an earlier version lacks is at its default.
     """
@@ -71,6 +72,9 @@ class Manifest:
     held_out: Pairs = ()
     steps: tuple[StepCount, ...] = ()
     tables: tuple[Table, ...] = ()
+    near_duplicates: Pairs = ()
+    contaminated: Pairs = ()
+    leaks: Options = ()
     splitter: str | None = None
     valid_share: float = 0.1
 

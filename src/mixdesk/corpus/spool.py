@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,9 @@ from mixdesk.corpus.cleaning import Cleaner, NamedStep, StepCount, writable
 from mixdesk.corpus.dedup import content_key
 from mixdesk.corpus.read import Skipped, SourceFile, read_files
 from mixdesk.corpus.shards import Left
+
+if TYPE_CHECKING:
+    from mixdesk.corpus.screen import Screen
 
 # `hash` sha256 of the text as it is; `key` of its content up to white space; `about` of all else that is known of it;
 # `label`, `license` positions in the lists of PartInfo.
@@ -84,6 +87,7 @@ class PartTask:
     key: str
     files: tuple[SourceFile, ...]
     steps: tuple[NamedStep, ...] = ()
+    screen: Screen | None = None
     on_error: str = "raise"
 
 
@@ -100,11 +104,16 @@ def fill_part(task: PartTask) -> PartInfo:
     except InputError:
         pass
     skipped = Skipped(on_error=task.on_error)
-    return write_part(task.folder, task.key, read_files(task.files, skipped), task.steps, skipped)
+    return write_part(task.folder, task.key, read_files(task.files, skipped), skipped, task.steps, task.screen)
 
 
 def write_part(
-    folder: Path, key: str, documents: Iterable[Document], steps: Sequence[NamedStep], skipped: Skipped
+    folder: Path,
+    key: str,
+    documents: Iterable[Document],
+    skipped: Skipped,
+    steps: Sequence[NamedStep] = (),
+    screen: Screen | None = None,
 ) -> PartInfo:
     """Clean the documents and write them as a part; memory holds a run of rows and a document.
 
@@ -114,10 +123,13 @@ def write_part(
     stem = key[:16]
     (folder / f"{stem}.json").unlink(missing_ok=True)
     cleaner = Cleaner(steps)
-    with atomic(folder / f"{stem}.texts", "wb") as texts, atomic(folder / f"{stem}.rows", "wb") as rows:
+    with ExitStack() as stack:
+        texts, rows = (stack.enter_context(atomic(folder / f"{stem}.{kind}", "wb")) for kind in ("texts", "rows"))
+        look = stack.enter_context(screen.open(folder, stem)) if screen is not None else None
         writer = _Writer(texts=texts, rows=rows, skipped=skipped)
         for document in cleaner.clean(documents):
-            writer.add(document)
+            if writer.add(document) and look is not None:
+                look.add(document.text)
         writer.flush()
     info = PartInfo(
         key=key,
@@ -150,24 +162,24 @@ class _Writer:
         # Label and licence as stated → their numbers.
         self._stated: dict[tuple[str | None, str | None], tuple[int, int]] = {}
 
-    def add(self, document: Document) -> None:
-        """Write a document, or count it where its text or licence cannot be used."""
+    def add(self, document: Document) -> bool:
+        """Write a document, or count it where its text, label or licence cannot be used; whether it was written."""
         try:
             raw = document.text.encode()
         except UnicodeEncodeError as error:
             shown = f"a lone surrogate at character {error.start}"
             wrong = f"`{_where(document)}` cannot be written as UTF-8"
             self.skipped.refuse("not UTF-8", InputError(wrong, value=shown, bound="valid text", remedy="correct it"))
-            return
+            return False
         if len(raw) > LONGEST:
             wrong, bound = f"`{_where(document)}` is too long", f"at most {LONGEST >> 20} MB"
             self.skipped.refuse(
                 "too long", InputError(wrong, value=f"{len(raw) >> 20} MB", bound=bound, remedy="cut it into documents")
             )
-            return
+            return False
         numbers = self._stated.get((document.label, document.license)) or self._number(document)
         if numbers is None:
-            return
+            return False
         about = _about(document)
         n_about = len(about)
         head = int.from_bytes(hashlib.sha256(about).digest()[:8], "little")
@@ -179,6 +191,7 @@ class _Writer:
         self.offset += len(raw) + n_about
         if len(self._run) >= RUN:
             self.flush()
+        return True
 
     def flush(self) -> None:
         """Write the rows that wait."""
