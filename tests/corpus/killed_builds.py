@@ -51,7 +51,7 @@ def main(sources: Path, folder: Path, step: int) -> None:
         kill_at += step
     # Killed again and again: each life gets one write further than what it need not do again.
     lives = 1
-    while not child(sources, folder / "again", 5):
+    while not child(sources, folder / "again", 7):
         lives += 1
     found |= {"again": digest(folder / "again"), "lives": lives}
     print(json.dumps(found))

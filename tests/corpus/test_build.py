@@ -5,15 +5,21 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mixdesk.api.corpora import processes
 from mixdesk.core.corpus import Document
 from mixdesk.core.errors import InputError
 from mixdesk.core.mixture import Mixture
+from mixdesk.core.plan import Plug
+from mixdesk.corpus import build as module
 from mixdesk.corpus.build import build
+from mixdesk.corpus.documents import read_tables
+from mixdesk.corpus.near import Near
 from mixdesk.corpus.shards import open_store
 from mixdesk.domains.by_label import ByLabel
 
@@ -76,6 +82,7 @@ def test_what_goes_in_is_counted_and_comes_out(sources: Path, tmp_path: Path) ->
     assert (exam.n_bytes, exam.n_tokens) == (store.token_bytes[store.tokens("exam", "set")[:]].sum(), exam.n_bytes + 5)
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "build.json",
+        "documents",
         "manifest.json",
         "shards",
         next(p.name for p in (tmp_path / "out").glob("token-bytes-*.npy")),
@@ -111,7 +118,7 @@ def test_a_second_build_does_nothing_and_a_changed_one_replaces_the_first(source
         return build([sources / "train"], out, name="c", vocab_size=300, progress=lambda *what: said.append(what))
 
     first = run()
-    assert {what.split()[0] for what, _, _ in said} == {"read", "train", "encode"}
+    assert {what.split()[0] for what, _, _ in said} == {"read", "label", "train", "encode"}
     stamps = {p: p.stat().st_mtime_ns for p in out.rglob("*")}
     assert run() == first
     assert not said
@@ -150,6 +157,75 @@ def test_duplicates_evaluation_text_and_licences_are_counted(tmp_path: Path) -> 
         assert sum(dict(domain.licenses).values()) == domain.n_tokens
 
 
+def test_near_duplicates_and_evaluation_items_inside_documents_go(tmp_path: Path) -> None:
+    long = [Document(text=text(i, 300), label="ab"[i % 2]) for i in range(60)]
+    edited = [replace(one, text=one.text + " and more", label="b") for one in long[:6]]
+    item = " ".join(f"word{i}" for i in range(40))
+    leaky = [replace(one, text=f"{one.text} {item} {one.text[:50]}") for one in long[10:13]]
+    settings = {"name": "c", "tokenizer": "bytes", "near": Near(threshold=0.8), "decontaminate": True}
+    exam = {"exam": [Document(text=item)], "other": [Document(text=text(77_777, 50))]}
+    lines = [json.dumps({"text": one.text, "label": one.label}) for one in [*long, *edited, *leaky]]
+    (tmp_path / "x.jsonl").write_text("\n".join(lines))
+    found = []
+    for out, given in (("program", [*long, *edited, *leaky]), ("files", [tmp_path / "x.jsonl"])):
+        build(given, tmp_path / out, evals=exam, **settings)
+        found.append(open_store(tmp_path / out).manifest)
+    for manifest in found:
+        assert dict(manifest.near_duplicates) == {"b": 6.0}
+        assert dict(manifest.contaminated) == {"a": 2.0, "b": 1.0}
+        leaks = dict(manifest.leaks)
+        assert leaks["documents"] == {"a": {"exam": 2}, "b": {"exam": 1}}
+        assert (leaks["sets"]["exam"]["leaked"], leaks["sets"]["other"]["leaked"]) == (1.0, 0.0)
+        assert sum(domain.n_docs for domain in manifest.corpus.domains) < 60
+        assert manifest.corpus.domains == found[0].corpus.domains
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clean:
+    """Short documents go, `stone` becomes `Stone`."""
+
+    least: int = 200
+
+    def apply(self, document: Document) -> Document | str:
+        if len(document.text) < self.least:
+            return "too short"
+        return replace(document, text=document.text.replace("stone", "Stone"), author="Ann")
+
+
+def test_steps_are_counted_with_examples(sources: Path, tmp_path: Path) -> None:
+    for i in range(7):
+        (sources / "train" / "web" / f"short{i}.txt").write_text(f"stone {i}")
+    plug = Plug(name="clean", options={"least": 200})
+    build([sources / "train"], tmp_path / "out", name="c", steps=[(plug, Clean())], evals={"exam": [sources / "exam"]})
+    store = open_store(tmp_path / "out")
+    (count,) = store.manifest.steps
+    changed = sum("stone" in path.read_text() for path in (sources / "train").rglob("*.txt")) - 7
+    assert (count.step, count.n_seen, dict(count.removed)) == (plug, 127, {"too short": 7.0})
+    assert count.n_changed == changed > 100
+    removed = [one for one in count.examples if one.rule]
+    assert [one.before for one in removed] == [f"stone {i}" for i in range(5)]
+    for one in (one for one in count.examples if not one.rule):
+        assert one.after.lower() == one.before.lower()
+        assert one.after != one.before
+    assert len(count.examples) == 10
+    texts = [one for name in store.corpus.names for one in store.documents(name)]
+    assert {one.author for one in texts} == {"Ann"}
+    assert not any("stone" in one.text for one in texts)
+    assert any("stone" in one.text for one in store.documents("exam", "set"))
+
+
+@pytest.mark.parametrize("n_parts", [3, 12])
+def test_how_files_are_grouped_and_who_reads_them_changes_nothing(
+    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_parts: int
+) -> None:
+    settings = {"name": "c", "vocab_size": 300, "evals": {"exam": [sources / "exam"]}, "near": Near()}
+    build([sources / "train"], tmp_path / "calm", **settings)
+    monkeypatch.setattr(module, "PART_BYTES", 1)
+    monkeypatch.setattr(module, "N_PARTS", n_parts)
+    build([sources / "train"], tmp_path / "out", **settings, map=processes(2) if n_parts == 3 else map)
+    assert tree(tmp_path / "out") == tree(tmp_path / "calm")
+
+
 def test_the_split_goes_by_the_hash_of_each_document(tmp_path: Path) -> None:
     def valid(n: int, out: str) -> set[str]:
         build(documents(n, ("a",)), tmp_path / out, name="c", tokenizer="bytes", valid_share=0.3)
@@ -160,22 +236,53 @@ def test_the_split_goes_by_the_hash_of_each_document(tmp_path: Path) -> None:
     assert many & {text(i) for i in range(100)} == few
 
 
-def test_a_splitter_names_the_domains_and_may_drop_documents(tmp_path: Path) -> None:
-    def by_lamp(documents: Sequence[Document]) -> list[dict[str, float]]:
-        shares = ({"odd": 0.2, "even": 0.8}, {"odd": 0.5, "even": 0.5})
+@dataclass(frozen=True, kw_only=True)
+class ByLamp:
+    """Domains by the parity of the length; documents that start with `river` belong nowhere. Learns a number."""
+
+    n_seen: int = 0
+
+    def prepare(self, sample):
+        return ByLamp(n_seen=len(list(sample)))
+
+    def restore(self, data):
+        return ByLamp(n_seen=data["n_seen"])
+
+    def to_dict(self):
+        return {"n_seen": self.n_seen}
+
+    def label(self, documents: Sequence[Document]) -> list[dict[str, float]]:
+        shares = ({"odd": 0.25, "even": 0.75}, {"odd": 0.5, "even": 0.5})
         return [{} if one.text.startswith("river") else shares[len(one.text) % 2] for one in documents]
 
-    corpus = build(documents(), tmp_path / "out", name="c", label=by_lamp)
+
+BY_LAMP = (Plug(name="by_lamp"), ByLamp())
+BY_LABEL = (Plug(name="by_label"), ByLabel())
+
+
+def test_a_splitter_learns_names_the_domains_and_may_drop_documents(tmp_path: Path) -> None:
+    corpus = build(documents(), tmp_path / "out", name="c", splitter=BY_LAMP)
     assert corpus.names == ("even",)
-    assert open_store(tmp_path / "out").manifest.skipped[0].reason == "no domain"
-    assert build(documents(), tmp_path / "two", name="c", label=ByLabel().label).names == ("a", "b")
+    store = open_store(tmp_path / "out")
+    n_river = sum(one.text.startswith("river") for one in documents())
+    assert [(one.reason, one.n) for one in store.manifest.skipped] == [("no domain", n_river)]
+    model = json.loads((tmp_path / "out" / store.manifest.splitter).read_text())
+    assert (model["model"], model["splitter"]["name"]) == ({"n_seen": 60}, "by_lamp")
+    rows = [
+        row for split in ("train", "valid") for batch in read_tables(store, "even", split) for row in batch["labels"]
+    ]
+    assert len(rows) == 60 - n_river
+    assert {tuple(row) for row in rows} == {(("even", 0.75), ("odd", 0.25)), (("even", 0.5), ("odd", 0.5))}
+    assert build(documents(), tmp_path / "two", name="c", splitter=BY_LABEL).names == ("a", "b")
 
 
 def test_documents_without_label_are_refused_or_counted(tmp_path: Path) -> None:
     mixed = [*documents(), Document(text="who am I", source="x.txt:4"), Document(text="bad\ud800", label="a")]
-    for i, extra in enumerate(({"label": ByLabel().label}, {})):
-        with pytest.raises(InputError, match=r"x.txt:4.*no label"):
+    for i, extra in enumerate(({"splitter": BY_LABEL}, {})):
+        with pytest.raises(InputError, match=r"UTF-8"):
             build(mixed, tmp_path / "out", name="c", **extra)
+        with pytest.raises(InputError, match=r"x.txt:4.*no label"):
+            build(mixed[:-1], tmp_path / "out", name="c", **extra)
         assert not (tmp_path / "out" / "manifest.json").exists()
         corpus = build(mixed, tmp_path / f"skip{i}", name="c", on_error="skip", **extra)
         assert corpus.names == ("a", "b")
@@ -187,7 +294,7 @@ def test_a_file_name_that_is_not_utf8_is_no_obstacle(sources: Path, tmp_path: Pa
     name = os.fsdecode(b"\xff.txt")
     (sources / "train" / "web" / name).write_text(text(55_555))
     (sources / "train" / name).write_text(text(66_666))
-    with pytest.raises(InputError, match="cannot be used as a name"):
+    with pytest.raises(InputError, match="gives no label"):
         build([sources / "train"], tmp_path / "out", name="c", tokenizer="bytes")
     corpus = build([sources / "train"], tmp_path / "out", name="c", tokenizer="bytes", on_error="skip")
     assert {d.name: d.n_docs for d in corpus.domains}["web"] + len(
@@ -285,7 +392,7 @@ def kill(sources: Path, folder: Path, step: int) -> dict:
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [9, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_killed_build_goes_on_and_ends_the_same_to_the_byte(sources: Path, tmp_path: Path, step: int) -> None:
     found = kill(sources, tmp_path / "runs", step)
     assert len(found["killed"]) >= 15 // step
@@ -295,17 +402,18 @@ def test_a_killed_build_goes_on_and_ends_the_same_to_the_byte(sources: Path, tmp
 
 
 def test_memory_does_not_grow_with_the_text(tmp_path: Path) -> None:
-    """120 MB of text in 60 MB above what the imports take."""
+    """Thirty times the text, 110 MB of it, in 60 MB more."""
 
     def long_documents(n: int) -> Iterator[Document]:
         for i in range(n):
             yield Document(text=f"{i} " + text(i % 50, 100) * 30 + f" {i}", label=f"d{i % 2}")
 
     def limited() -> int:
+        build(long_documents(200), tmp_path / "few", name="c", tokenizer="bytes")
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        corpus = build(long_documents(5000), tmp_path / "out", name="c", tokenizer="bytes")
+        corpus = build(long_documents(6000), tmp_path / "out", name="c", tokenizer="bytes")
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
         n_bytes = sum(domain.n_bytes for domain in corpus.domains)
-        return 7 if n_bytes > 80_000_000 and grown < 60_000 else 8
+        return 7 if n_bytes > 95_000_000 and grown < 60_000 else 8
 
     assert in_child(limited) == 7

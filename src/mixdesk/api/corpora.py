@@ -1,9 +1,11 @@
-"""Corpora: build and open."""
+"""Corpora: build, cut anew, check and open."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mixdesk.core import registry
 from mixdesk.core.corpus import Corpus, Document, Tokenizer
@@ -15,18 +17,22 @@ from mixdesk.core.protocols import Progress
 Sources = Sequence[Path | str] | Iterable[Document]
 
 
-def build_corpus(
+def build_corpus(  # noqa: PLR0913  (one parameter per option of the command)
     sources: Sources,
     out: Path | str,
     *,
     tokenizer: str = "bpe",
     vocab_size: int = 2048,
     evals: Mapping[str, Sources] | None = None,
+    steps: Sequence[Plug | str] = (),
+    near: float | None = None,
+    decontaminate: bool = False,
     splitter: Plug | str = "by_label",
     on_error: str = "raise",
+    jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Corpus:
-    """Texts → deduplicated, counted token shards with a manifest in the folder `out`.
+    """Texts → cleaned, deduplicated, counted token shards with a manifest in the folder `out`.
 
     Args:
         sources: files, folders or globs; or documents.
@@ -34,14 +40,23 @@ def build_corpus(
         tokenizer: `bpe` (trained here), `bytes`, or the path of a `tokenizer.json`.
         vocab_size: of the trained BPE.
         evals: name → sources of texts held out whole.
+        steps: cleaning of the training documents, in order.
+        near: remove documents whose sets of 5-word n-grams have at least this Jaccard similarity with an earlier one.
+        decontaminate: remove training documents that hold an item of an evaluation set.
         splitter: who names the domain of a document.
         on_error: `raise`, or `skip` broken inputs (counted in the manifest).
+        jobs: processes that read and label files; default: one per core, and none for few inputs.
         progress: called with (what, done, total).
     """
     from mixdesk.corpus.build import build
 
-    plug = splitter if isinstance(splitter, Plug) else Plug(name=splitter)
-    model = registry.make("splitters", plug).prepare(())
+    settings = None
+    if near is not None or decontaminate:
+        registry.require("rensa")
+        from mixdesk.corpus.near import Near
+
+        settings = None if near is None else Near(threshold=near)
+    plugs = [_plug(one) for one in steps]
     return build(
         sources,
         Path(out),
@@ -49,10 +64,81 @@ def build_corpus(
         tokenizer=tokenizer,
         vocab_size=vocab_size,
         evals=evals or {},
-        label=model.label,
+        steps=[(plug, registry.make("steps", plug)) for plug in plugs],
+        near=settings,
+        decontaminate=decontaminate,
+        splitter=(_plug(splitter), registry.make("splitters", _plug(splitter))),
         on_error=on_error,
+        map=processes(jobs),
         progress=progress,
     )
+
+
+def split_corpus(
+    folder: Path | str,
+    out: Path | str,
+    splitter: Plug | str,
+    *,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> Corpus:
+    """The documents of a built corpus in other domains: a new corpus in `out` under the same tokenizer.
+
+    Texts are decoded from the shards; a document's label is the domain it was in. Evaluation sets are carried over.
+
+    Args:
+        folder: a built corpus.
+        out: another folder, made if need be.
+        splitter: who names the domain of a document.
+        jobs: processes that label; default: one per core.
+        progress: called with (what, done, total).
+
+    Raises:
+        InputError: no corpus there, `out` is the same folder, or texts do not come back from their tokens.
+    """
+    from mixdesk.corpus.build import rebuild
+    from mixdesk.corpus.shards import open_store
+
+    plug = _plug(splitter)
+    return rebuild(
+        open_store(Path(folder)),
+        Path(out),
+        splitter=(plug, registry.make("splitters", plug)),
+        map=processes(jobs),
+        progress=progress,
+    )
+
+
+def check_corpus(folder: Path | str, *, progress: Progress | None = None) -> list[str]:
+    """What is wrong with a built corpus, in words; nothing where every file is as it was written.
+
+    Raises:
+        InputError: no corpus there.
+    """
+    from mixdesk.corpus.check import check
+
+    return check(Path(folder), progress)
+
+
+def processes(jobs: int | None = None) -> Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]:
+    """A `map` over that many processes (default: one per core) that answers in order; in this one where one is enough.
+
+    Its workers do not import the caller's script, so it needs no `if __name__ == "__main__"`.
+    """
+    n_jobs = jobs or len(os.sched_getaffinity(0))
+
+    def run(task: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
+        waiting = list(items)
+        if min(n_jobs, len(waiting)) < 2:
+            return map(task, waiting)
+        registry.require("joblib")
+        from joblib import Parallel, delayed
+
+        parallel = Parallel(n_jobs=min(n_jobs, len(waiting)), return_as="generator", batch_size=1, max_nbytes=None)
+        answers: Iterable[Any] = parallel(delayed(task)(item) for item in waiting)
+        return answers
+
+    return run
 
 
 def open_corpus(folder: Path | str) -> Corpus:
@@ -115,7 +201,7 @@ def import_corpus(
     if first is None:
         raise InputError("there is nothing to import", value="no source", bound="one or more", remedy="name a source")
     plug = format or importer.guess_format(first)
-    form = registry.make("formats", plug if isinstance(plug, Plug) else Plug(name=plug))
+    form = registry.make("formats", _plug(plug))
     counted = importer.import_index(paths, form)
     if Path(tokenizer).is_file():
         reference = read_tokenizer(Path(tokenizer)).reference
@@ -137,4 +223,8 @@ def export_corpus(folder: Path | str, out: Path | str, format: Plug | str) -> li
     """
     from mixdesk.corpus import importer
 
-    return importer.write_format(Path(folder), Path(out), format if isinstance(format, Plug) else Plug(name=format))
+    return importer.write_format(Path(folder), Path(out), _plug(format))
+
+
+def _plug(part: Plug | str) -> Plug:
+    return part if isinstance(part, Plug) else Plug.parse(part)

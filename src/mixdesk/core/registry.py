@@ -36,6 +36,7 @@ EXTRAS = {
     "ftfy": "corpus",
     "py3langid": "corpus",
     "license_expression": "corpus",
+    "joblib": "corpus",
     "resiliparse": "corpus",
     "fastwarc": "corpus",
     "botorch": "bayes",

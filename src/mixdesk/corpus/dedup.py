@@ -3,48 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 def content_key(text: str) -> bytes:
-    """sha256 of the text with every run of white space as one blank and none at its ends.
+    """First 16 bytes of the sha256 of the text with every run of white space as one blank and none at its ends.
+
+    Among 10¹² documents two differing texts share a key with a probability of 10⁻¹⁵.
 
     >>> content_key("a  b ") == content_key(" a b")
     True
     """
-    return hashlib.sha256(" ".join(text.split()).encode()).digest()
+    return hashlib.sha256(" ".join(text.split()).encode()).digest()[:16]
 
 
-@dataclass(kw_only=True)
-class ExactDedup:
-    """Keeps the first document of each content, over all domains, in the order they come.
+def first_copies(keys_n2: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """For each key (two words) the position of the first equal one, (n,): its own where it is the first.
 
-    Evaluation text is held out: `hold_out` first, then a training document with the same content is a duplicate too.
-    `duplicates` and `held_out` count, per domain, what was removed. Memory: 32 bytes (and Python's overhead) a text.
+    Memory: 32 bytes a key beside the keys themselves. No Python object is made per document.
+
+    >>> first_copies(np.array([[7, 1], [5, 5], [7, 1]], dtype=np.uint64))
+    array([0, 1, 0])
     """
-
-    duplicates: dict[str, int] = field(default_factory=dict)
-    held_out: dict[str, int] = field(default_factory=dict)
-    _seen: set[bytes] = field(default_factory=set, repr=False)
-    _sets: dict[str, set[bytes]] = field(default_factory=dict, repr=False)
-
-    def hold_out(self, name: str, text: str) -> bool:
-        """Whether the text is new to the evaluation set `name`."""
-        return _is_new(self._sets.setdefault(name, set()), content_key(text))
-
-    def keep(self, domain: str, text: str) -> bool:
-        """Whether a training document of `domain` stays."""
-        key = content_key(text)
-        if any(key in one for one in self._sets.values()):
-            self.held_out[domain] = self.held_out.get(domain, 0) + 1
-            return False
-        if not _is_new(self._seen, key):
-            self.duplicates[domain] = self.duplicates.get(domain, 0) + 1
-            return False
-        return True
-
-
-def _is_new(seen: set[bytes], key: bytes) -> bool:
-    new = key not in seen
-    seen.add(key)
-    return new
+    order = np.lexsort((keys_n2[:, 1], keys_n2[:, 0]))  # stable: among equals the first comes first
+    ordered = keys_n2[order]
+    is_new = np.ones(len(order), dtype=bool)
+    np.any(ordered[1:] != ordered[:-1], axis=1, out=is_new[1:])
+    start = np.maximum.accumulate(np.where(is_new, np.arange(len(order)), 0))
+    first = np.empty(len(order), dtype=np.int64)
+    first[order] = order[start]
+    return first

@@ -1,25 +1,29 @@
 """Token shards on disk, their manifest, and the memory-mapped store over them.
 
 A corpus folder holds `manifest.json` (schema 1), the shards it names (`shards/*.bin`, little-endian uint16 or uint32,
-one id after another), the `.npy` with the bytes of each id, and the tokenizer's definition. Names carry a hash of
+one id after another), the tables of documents (`documents/*.parquet`), the `.npy` with the bytes of each id, the
+tokenizer's definition and the splitter's model. Names carry a hash of
 the content, so nothing that an old manifest names is ever overwritten; the manifest is replaced last, in one step.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixdesk.core import checks
-from mixdesk.core.checks import Pairs, core_type
-from mixdesk.core.corpus import Corpus, Shard
+from mixdesk.core.checks import Options, Pairs, core_type
+from mixdesk.core.corpus import Corpus, Document, Shard
 from mixdesk.core.errors import InputError
-from mixdesk.core.files import atomic, read_json
+from mixdesk.core.files import atomic, read_json, read_text
+from mixdesk.corpus.cleaning import StepCount
+from mixdesk.corpus.tokens import Encoder, bytes_encoder, load_encoder
 
 MANIFEST = "manifest.json"
 # Tokens in one file: 128 MB of uint16. Where files end changes nothing that is read.
@@ -36,13 +40,27 @@ class Left:
 
 
 @core_type
+class Table:
+    """One file about documents: `path` relative to the corpus folder, whose documents, how many, and its sha256."""
+
+    path: str
+    domain: str
+    split: str
+    n_docs: int
+    sha256: str
+
+
+@core_type
 class Manifest:
     """What `manifest.json` holds.
 
     `corpus` counts and shards; `dtype` of the shards; `separator` id after each document (-1: unknown); `token_bytes`
     and `tokenizer` files beside the manifest (the second None for raw bytes, the first for a corpus imported by its
-    index, which has no shards); `skipped` inputs by reason; documents removed per domain as `duplicates`, or because
-    they are `held_out` for evaluation.
+    index, which has no shards); `skipped` inputs by reason; documents removed per label as `duplicates`, as
+    `near_duplicates`, because they are `held_out` for evaluation as a whole, or because they are `contaminated` by a
+    text that is; what `leaks` of each evaluation set; what each cleaning step did; `tables` of documents; file of the
+    `splitter`'s model; `valid_share` of the documents kept for validation. What a corpus of an earlier version lacks is
+    at its default.
     """
 
     corpus: Corpus
@@ -53,6 +71,13 @@ class Manifest:
     skipped: tuple[Left, ...] = ()
     duplicates: Pairs = ()
     held_out: Pairs = ()
+    steps: tuple[StepCount, ...] = ()
+    tables: tuple[Table, ...] = ()
+    near_duplicates: Pairs = ()
+    contaminated: Pairs = ()
+    leaks: Options = ()
+    splitter: str | None = None
+    valid_share: float = 0.1
 
     def __post_init__(self) -> None:
         checks.one_of("dtype", self.dtype, ("uint16", "uint32"))
@@ -60,8 +85,8 @@ class Manifest:
     @property
     def files(self) -> set[str]:
         """Every file that belongs to the corpus, relative to its folder, the manifest apart."""
-        named = (self.token_bytes, self.tokenizer, *(shard.path for shard in self.corpus.shards))
-        return {name for name in named if name}
+        named = {one for one in (self.token_bytes, self.tokenizer, self.splitter) if one}
+        return named | {shard.path for shard in self.corpus.shards} | {table.path for table in self.tables}
 
 
 def dtype_for(vocab_size: int) -> str:
@@ -73,7 +98,7 @@ def write_shards(
     root: Path,
     stem: str,
     place: tuple[str, str],
-    chunks: Iterable[NDArray[np.int64]],
+    chunks: Iterable[NDArray[np.integer[Any]]],
     dtype: str,
     shard_tokens: int = SHARD_TOKENS,
 ) -> tuple[Shard, ...]:
@@ -169,6 +194,24 @@ class TokenStore:
         maps = (np.memmap(self.root / shard.path, dtype=self._dtype, mode="r") for shard in shards)
         # A plain array over the map: slicing a memmap costs ten times as much.
         return Tokens.over(np.asarray(one) for one in maps)
+
+    def encoder(self) -> Encoder:
+        """The tokenizer of the corpus.
+
+        Raises:
+            InputError: its definition is damaged.
+            MissingExtra: it needs a package that is not installed.
+        """
+        if self.manifest.tokenizer is None:
+            return bytes_encoder()
+        path = self.root / self.manifest.tokenizer
+        return load_encoder(self.corpus.tokenizer.name, read_text(path), where=str(path))
+
+    def documents(self, name: str, split: str = "train") -> Iterator[Document]:
+        """The documents behind `tokens(name, split)`; see `mixdesk.corpus.documents.read_documents`."""
+        from mixdesk.corpus.documents import read_documents
+
+        return read_documents(self, name, split)
 
 
 def open_store(path: Path) -> TokenStore:

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -50,21 +51,47 @@ class Encoder:
         Raises:
             InputError: the ids of a text do not stand for exactly its bytes.
         """
+        ids, lengths = self.encode_joined(texts)
+        pieces = np.split(ids.astype(np.int64), np.cumsum(lengths)[:-1])
+        return [one[:-1] for one in pieces] if len(texts) else []
+
+    def encode_joined(self, texts: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """The ids of all texts, each followed by a separator, and how many there are of each text, its separator too.
+
+        Raises:
+            InputError: as `encode`.
+        """
         raw = [text.encode() for text in texts]
+        sizes = np.array([len(one) for one in raw], dtype=np.int64)
         if self._model is None:
-            return [np.frombuffer(one, dtype=np.uint8).astype(np.int64) for one in raw]
-        batch = self._model.encode_batch_fast(list(texts), add_special_tokens=False)
-        ids = [np.array(one.ids, dtype=np.int64) for one in batch]
-        for one, text in zip(ids, raw, strict=True):
-            found = int(self.token_bytes[one].sum())
-            if found != len(text):
-                raise InputError(
-                    f"the tokenizer `{self.reference.name}` changes text before it encodes it",
-                    value=f"ids for {found} bytes of {len(text)} in {text[:60].decode(errors='replace')!r}",
-                    bound="ids that stand for every byte once",
-                    remedy="use a byte-level tokenizer without normaliser, or `bpe` or `bytes`",
-                )
-        return ids
+            lengths = sizes + 1
+            ids = np.full(int(lengths.sum()), self.separator, dtype=np.uint32)
+            is_byte = np.ones(len(ids), dtype=bool)
+            is_byte[np.cumsum(lengths) - 1] = False
+            ids[is_byte] = np.frombuffer(b"".join(raw), dtype=np.uint8)
+            return ids, lengths
+        pieces = [one.ids for one in self._model.encode_batch_fast(list(texts), add_special_tokens=False)]
+        lengths = np.array([len(one) + 1 for one in pieces], dtype=np.int64)
+        joined = chain.from_iterable(part for one in pieces for part in (one, (self.separator,)))
+        ids = np.fromiter(joined, dtype=np.uint32, count=int(lengths.sum()))
+        found = np.add.reduceat(self.token_bytes[ids], np.cumsum(lengths) - lengths) if len(texts) else sizes
+        wrong = np.flatnonzero(found != sizes)
+        if len(wrong):
+            shown = raw[wrong[0]][:60].decode(errors="replace")
+            raise InputError(
+                f"the tokenizer `{self.reference.name}` changes text before it encodes it",
+                value=f"ids for {found[wrong[0]]} bytes of {sizes[wrong[0]]} in {shown!r}",
+                bound="ids that stand for every byte once",
+                remedy="use a byte-level tokenizer without normaliser, or `bpe` or `bytes`",
+            )
+        return ids, lengths
+
+    def decode(self, ids: Sequence[NDArray[np.int64]]) -> list[str]:
+        """The text of each array of ids, which holds no separator. Byte-level tokenizers give it back as it was."""
+        if self._model is None:
+            return [one.astype(np.uint8).tobytes().decode(errors="replace") for one in ids]
+        texts: list[str] = self._model.decode_batch([one.tolist() for one in ids], skip_special_tokens=False)
+        return texts
 
 
 def bytes_encoder() -> Encoder:
