@@ -5,7 +5,7 @@
 FOLDER holds JSONL files with `text`. Two tasks, each side from the files to what it leaves on disk, in turns:
 
     tokens   read, exact dedup, tokenise with the same tokenizer.json to shards
-    near     read, MinHash dedup (5-word shingles, threshold near .8), tokenise nothing: the texts that stay are counted
+    near     read, MinHash dedup (5-word shingles, threshold near .8), write what stays (theirs JSONL, ours byte shards)
 
 datatrove runs its own blocks (JsonlReader, ExactDedup*, DocumentTokenizer; Minhash*) with as many local workers.
 Ours also holds a validation split out, checks that the ids stand for every byte, and writes a table of documents.
@@ -39,8 +39,8 @@ def ours_tokens(files: Path, out: Path, tokenizer: str, workers: int) -> int:
     """Documents kept by our build."""
     import mixdesk
 
-    corpus = mixdesk.build_corpus([files], out, tokenizer=tokenizer, jobs=workers, on_error="skip")
-    return sum(domain.n_docs for domain in corpus.domains)
+    mixdesk.build_corpus([files], out, tokenizer=tokenizer, jobs=workers, on_error="skip", overlap=False)
+    return kept(out)
 
 
 def theirs_tokens(files: Path, out: Path, tokenizer: str, workers: int) -> int:
@@ -72,10 +72,18 @@ def theirs_tokens(files: Path, out: Path, tokenizer: str, workers: int) -> int:
 
 
 def ours_near(files: Path, out: Path, tokenizer: str, workers: int) -> int:
-    """Documents that stay after our near-dedup."""
-    from mixdesk.api.corpora import near_duplicates
+    """Documents kept by our build with near-dedup at .8; bytes are the tokens, and shards and tables are written."""
+    import mixdesk
 
-    return near_duplicates([files], jobs=workers).n_kept
+    mixdesk.build_corpus([files], out, tokenizer="bytes", near=0.8, jobs=workers, on_error="skip", overlap=False)
+    return kept(out)
+
+
+def kept(out: Path) -> int:
+    """Documents of a built corpus, those for validation included."""
+    from mixdesk.corpus.shards import open_store
+
+    return sum(table.n_docs for table in open_store(out).manifest.tables)
 
 
 def theirs_near(files: Path, out: Path, tokenizer: str, workers: int) -> int:
@@ -172,7 +180,8 @@ def main() -> None:
     lines = [
         "# Texts to a corpus, beside datatrove",
         "",
-        f"{date.today():%Y-%m-%d}, commit {told.stdout.strip()}, {machine_class()}, Python {platform.python_version()}, "
+        f"{date.today():%Y-%m-%d}, commit {told.stdout.strip()}, {machine_class()}, "
+        f"Python {platform.python_version()}, "
         + ", ".join(f"{name} {version(name)}" for name in ("datatrove", "tokenizers", "rensa", "numpy"))
         + ".",
         f"Command: `python benchmarks/corpus.py FOLDER --tokenizer tokenizer.json --workers {options.workers} "
@@ -194,7 +203,8 @@ def main() -> None:
         if mine and other:
             ratios = [b[0] / a[0] for a, b in zip(mine, other, strict=True)]
             lines.append(
-                f"- {task}: mixdesk is {statistics.median(ratios):.2f} times as fast ({min(ratios):.2f} – {max(ratios):.2f})"
+                f"- {task}: mixdesk is {statistics.median(ratios):.2f} times as fast "
+                f"({min(ratios):.2f} – {max(ratios):.2f})"
             )
     text = "\n".join(lines) + "\n"
     print(text)

@@ -2,11 +2,16 @@
 
 from mixdesk.api.corpora import (
     build_corpus,
+    check_corpus,
     export_corpus,
     import_corpus,
     installed_documents,
     manual_documents,
+    measure_overlap,
     open_corpus,
+    read_overlap,
+    show_corpus,
+    split_corpus,
 )
 from mixdesk.api.demo import demo
 from mixdesk.api.desk import write_desk
@@ -51,6 +56,7 @@ __all__ = [
     "Predictions",
     "ask_study",
     "build_corpus",
+    "check_corpus",
     "compare_laws",
     "confirm_recipe",
     "demo",
@@ -66,6 +72,7 @@ __all__ = [
     "load_fit",
     "make_recipe",
     "manual_documents",
+    "measure_overlap",
     "new_study",
     "open_corpus",
     "open_study",
@@ -74,11 +81,14 @@ __all__ = [
     "predict",
     "predict_csv",
     "rank_laws",
+    "read_overlap",
     "read_recipe",
     "run_study",
     "save_fit",
     "score_recipe",
+    "show_corpus",
     "smallest_move",
+    "split_corpus",
     "start_recipe",
     "tell_study",
     "why_weight",

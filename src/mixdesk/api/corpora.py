@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mixdesk.core import registry
+import numpy as np
+
+from mixdesk.core import checks, registry
 from mixdesk.core.corpus import Corpus, Document, Tokenizer
-from mixdesk.core.errors import InputError
-from mixdesk.core.files import fingerprint
+from mixdesk.core.errors import InputError, MissingExtra
+from mixdesk.core.files import fingerprint, read_data, to_data, write_json
 from mixdesk.core.plan import Plug
-from mixdesk.core.protocols import Progress
+from mixdesk.core.protocols import Map, Progress
 
 Sources = Sequence[Path | str] | Iterable[Document]
+# What domains share, beside the manifest; documents of a domain that are read for it.
+OVERLAP, OVERLAP_DOCUMENTS = "overlap.json", 20_000
 
 
 def build_corpus(  # noqa: PLR0913  (one parameter per option of the command)
@@ -26,10 +33,13 @@ def build_corpus(  # noqa: PLR0913  (one parameter per option of the command)
     evals: Mapping[str, Sources] | None = None,
     steps: Sequence[Plug | str] = (),
     near: float | None = None,
-    decontaminate: bool = False,
+    decontaminate: bool = True,
     splitter: Plug | str = "by_label",
     on_error: str = "raise",
     jobs: int | None = None,
+    runner: str = "local",
+    address: str | None = None,
+    overlap: bool = True,
     progress: Progress | None = None,
 ) -> Corpus:
     """Texts → cleaned, deduplicated, counted token shards with a manifest in the folder `out`.
@@ -40,38 +50,45 @@ def build_corpus(  # noqa: PLR0913  (one parameter per option of the command)
         tokenizer: `bpe` (trained here), `bytes`, or the path of a `tokenizer.json`.
         vocab_size: of the trained BPE.
         evals: name → sources of texts held out whole.
-        steps: cleaning of the training documents, in order.
+        steps: cleaning of the training documents, in order; "clean": the pipeline for text of any kind.
         near: remove documents whose sets of 5-word n-grams have at least this Jaccard similarity with an earlier one.
         decontaminate: remove training documents that hold an item of an evaluation set.
         splitter: who names the domain of a document.
         on_error: `raise`, or `skip` broken inputs (counted in the manifest).
         jobs: processes that read and label files; default: one per core, and none for few inputs.
+        runner: "local", this machine; "ray", a Ray cluster, each node of which sees the sources and `out`.
+        address: of the cluster; default: the one that this machine is part of, else one that is started here.
+        overlap: measure how much text domains share, and what of the evaluation sets stands in them.
         progress: called with (what, done, total).
     """
     from mixdesk.corpus.build import build
 
     settings = None
-    if near is not None or decontaminate:
+    if near is not None:
         registry.require("rensa")
         from mixdesk.corpus.near import Near
 
-        settings = None if near is None else Near(threshold=near)
-    plugs = [_plug(one) for one in steps]
-    return build(
-        sources,
-        Path(out),
-        name=Path(out).resolve().name,
-        tokenizer=tokenizer,
-        vocab_size=vocab_size,
-        evals=evals or {},
-        steps=[(plug, registry.make("steps", plug)) for plug in plugs],
-        near=settings,
-        decontaminate=decontaminate,
-        splitter=(_plug(splitter), registry.make("splitters", _plug(splitter))),
-        on_error=on_error,
-        map=processes(jobs),
-        progress=progress,
-    )
+        settings = Near(threshold=near)
+    plugs = [plug for one in steps for plug in _steps(one)]
+    with _tasks(jobs, runner, address) as tasks:
+        corpus = build(
+            sources,
+            Path(out),
+            name=Path(out).resolve().name,
+            tokenizer=tokenizer,
+            vocab_size=vocab_size,
+            evals=evals or {},
+            steps=[(plug, registry.make("steps", plug)) for plug in plugs],
+            near=settings,
+            decontaminate=decontaminate and bool(evals),
+            splitter=(_plug(splitter), registry.make("splitters", _plug(splitter))),
+            on_error=on_error,
+            map=tasks,
+            progress=progress,
+        )
+    if overlap:
+        measure_overlap(out, progress=progress)
+    return corpus
 
 
 def split_corpus(
@@ -100,13 +117,171 @@ def split_corpus(
     from mixdesk.corpus.shards import open_store
 
     plug = _plug(splitter)
-    return rebuild(
+    corpus = rebuild(
         open_store(Path(folder)),
         Path(out),
         splitter=(plug, registry.make("splitters", plug)),
         map=processes(jobs),
         progress=progress,
     )
+    measure_overlap(out, progress=progress)
+    return corpus
+
+
+def measure_overlap(folder: Path | str, *, progress: Progress | None = None) -> dict[str, Any]:
+    """How much text the domains of a built corpus share, and what of its evaluation sets stands in them: plain data.
+
+    It is kept as `overlap.json` in the folder, with the fingerprint of the corpus that it is of. Of a domain the first
+    20,000 documents by hash are read, which is a random sample: beyond it, text in common is found in part only.
+
+    Raises:
+        InputError: no corpus with documents there.
+    """
+    from mixdesk.corpus.documents import read_documents
+    from mixdesk.corpus.shards import open_store
+    from mixdesk.domains.overlap import overlap
+
+    store = open_store(Path(folder))
+    path = store.root / OVERLAP
+    known = read_overlap(store.root)
+    if known is not None:
+        return known
+
+    def told(i: int, name: str) -> Iterable[Document]:
+        if progress is not None:
+            progress("overlap", i, len(store.corpus.domains))
+        return islice(read_documents(store, name, "train"), OVERLAP_DOCUMENTS)
+
+    names = store.corpus.names
+    found = overlap(
+        _Lazy({name: partial(told, i + 1, name) for i, name in enumerate(names)}),
+        {
+            one.name: [document.text for document in read_documents(store, one.name, "set")]
+            for one in store.corpus.evals
+        },
+    ).to_dict()
+    write_json(path, {"schema": 1, "corpus": store.corpus.fingerprint, **found})
+    return found
+
+
+def read_overlap(folder: Path | str) -> dict[str, Any] | None:
+    """What `measure_overlap` found of the corpus as it is now; None where it was not measured."""
+    path = Path(folder) / OVERLAP
+    if not path.is_file():
+        return None
+    data = dict(read_data(path))
+    return data if data.pop("corpus", None) == open_corpus(folder).fingerprint else None
+
+
+class _Lazy(Mapping[str, Iterable[Document]]):
+    """Domains whose documents are read when their turn comes."""
+
+    def __init__(self, readers: Mapping[str, Callable[[], Iterable[Document]]]) -> None:
+        self._readers = readers
+
+    def __getitem__(self, name: str) -> Iterable[Document]:
+        return self._readers[name]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._readers)
+
+    def __len__(self) -> int:
+        return len(self._readers)
+
+
+def show_corpus(folder: Path | str, *, samples: int = 0) -> dict[str, Any]:
+    """What is in a built corpus, as plain data; read from the manifest and the tables of documents.
+
+    Args:
+        folder: of a corpus.
+        samples: documents of each domain to show, the first by hash, which is a random choice.
+
+    Returns:
+        `name`, `tokenizer`, `domains` (counts, natural weight, bytes per token, licences with their tokens, worst tier,
+        tokens of a document at the 10th, 50th and 90th percentile and a histogram over powers of two), `sets`, `steps`
+        (seen, changed, removed by rule, examples), `removed` (reason, domain, documents), `skipped`, `leaks`,
+        `overlap` where it was measured, `samples`.
+
+    Raises:
+        InputError: no corpus there.
+    """
+    from mixdesk.corpus import documents
+    from mixdesk.corpus.shards import open_store
+
+    store = open_store(Path(folder))
+    try:
+        registry.require("license_expression")
+        from mixdesk.corpus import licenses
+
+        tiers = licenses.tiers(store.corpus)
+    except MissingExtra:
+        tiers = {}
+    manifest, corpus = store.manifest, store.corpus
+    total = sum(domain.n_tokens or 0 for domain in corpus.domains)
+    rows = []
+    for domain in corpus.domains:
+        sizes = documents.lengths(store, domain.name, "train")
+        tenth, middle, most = np.quantile(sizes, (0.1, 0.5, 0.9)) if len(sizes) else (None, None, None)
+        rows.append(
+            {
+                "domain": domain.name,
+                "documents": domain.n_docs,
+                "bytes": domain.n_bytes,
+                "tokens": domain.n_tokens,
+                "natural": (domain.n_tokens or 0) / total if total else None,
+                "bytes per token": domain.n_bytes / domain.n_tokens if domain.n_tokens and domain.n_bytes else None,
+                "licences": dict(domain.licenses),
+                "tier": tiers.get(domain.name),
+                "tokens of a document": [tenth, middle, most],
+                "histogram": np.bincount(np.log2(np.maximum(sizes, 1)).astype(int)).tolist() if len(sizes) else [],
+            }
+        )
+    removed = (
+        ("exact copy", manifest.duplicates),
+        ("near copy", manifest.near_duplicates),
+        ("evaluation text", manifest.held_out),
+        ("holds evaluation text", manifest.contaminated),
+    )
+    return {
+        "name": corpus.name,
+        "tokenizer": to_data(corpus.tokenizer),
+        "domains": rows,
+        "sets": [{"evaluation set": s.name, "bytes": s.n_bytes, "tokens": s.n_tokens} for s in corpus.evals],
+        "steps": [to_data(step) for step in manifest.steps],
+        "removed": [
+            {"reason": reason, "label": label, "documents": int(n)} for reason, found in removed for label, n in found
+        ],
+        "skipped": [to_data(one) for one in manifest.skipped],
+        "leaks": dict(manifest.leaks),
+        "overlap": read_overlap(store.root),
+        "samples": {
+            name: [to_data(one) for one in islice(documents.read_documents(store, name, "train"), samples)]
+            for name in (corpus.names if samples else ())
+        },
+    }
+
+
+@contextmanager
+def _tasks(jobs: int | None, runner: str, address: str | None) -> Iterator[Map]:
+    """Where the files of a corpus are read."""
+    checks.one_of("runner", runner, ("local", "ray"))
+    if runner == "local":
+        yield processes(jobs)
+        return
+    registry.require("ray")
+    from mixdesk.study.cluster import ray_map
+
+    with ray_map(address) as tasks:
+        yield tasks
+
+
+def _steps(step: Plug | str) -> list[Plug]:
+    """A step; or the steps of the pipeline `clean`."""
+    if step != "clean":
+        return [_plug(step)]
+    from mixdesk.corpus.steps import CLEAN
+
+    return [Plug(name=name, options=tuple(options.items())) for name, options in CLEAN.items()]
 
 
 def check_corpus(folder: Path | str, *, progress: Progress | None = None) -> list[str]:
@@ -120,7 +295,7 @@ def check_corpus(folder: Path | str, *, progress: Progress | None = None) -> lis
     return check(Path(folder), progress)
 
 
-def processes(jobs: int | None = None) -> Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]:
+def processes(jobs: int | None = None) -> Map:
     """A `map` over that many processes (default: one per core) that answers in order; in this one where one is enough.
 
     Its workers do not import the caller's script, so it needs no `if __name__ == "__main__"`.

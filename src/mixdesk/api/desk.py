@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from mixdesk.api.corpora import OVERLAP, read_overlap
 from mixdesk.api.laws import Evidence, compare_laws, gather_evidence
 from mixdesk.api.recipes import read_recipe
 from mixdesk.core.errors import InputError
@@ -13,6 +14,7 @@ from mixdesk.core.objective import LeagueRow
 from mixdesk.core.plan import Plug
 from mixdesk.core.recipe import Recipe
 from mixdesk.report.desk import Answer, render
+from mixdesk.report.figures import Shared
 from mixdesk.study.study import Study
 
 # Laws beside which the page shows that of the recipe: `law compare` has all of them, and takes its time.
@@ -68,5 +70,21 @@ def write_desk(
         )
         for i, (recipe, found) in enumerate(zip(recipes, evidence, strict=True))
     )
-    write_text(path, render(study.view(), answers))
+    write_text(path, render(study.view(), answers, _shared(study)))
     return path
+
+
+def _shared(study: Study) -> Shared | None:
+    """What the domains of the study's corpus share, where that was measured and the corpus is there."""
+    folder = study.folder / study.config.corpus if study.config.corpus is not None else None
+    found = read_overlap(folder) if folder is not None and (folder / OVERLAP).is_file() else None
+    if found is None:
+        return None
+    leaked = list(zip(*found["leaked"], strict=True)) if found["sets"] else [()] * len(found["names"])
+    return Shared(
+        domains=tuple(found["names"]),
+        sets=tuple(found["sets"]),
+        share=tuple((*row, *sets) for row, sets in zip(found["windows"], leaked, strict=True)),
+        n_words=found["window_words"],
+        warnings=tuple(found["warnings"]),
+    )

@@ -47,6 +47,7 @@ def new_study(folder: Path | str, config: StudyConfig | Path | str | None = None
     config, corpus = _with_world(config)
     if config.corpus is not None:
         corpus = open_corpus(folder / config.corpus)
+        config = _with_tiers(config, corpus)
     make_strategy(config)
     if config.trainer is not None:
         registry.part("trainers", config.trainer.name)
@@ -55,6 +56,20 @@ def new_study(folder: Path | str, config: StudyConfig | Path | str | None = None
     names = corpus.names if corpus is not None else config.domains
     settle(Space.build(config.constraints, names, corpus, config.rungs[-1].scale))
     return Study.create(folder, config, corpus)
+
+
+def _with_tiers(config: StudyConfig, corpus: Corpus) -> StudyConfig:
+    """The config with the licence tiers of the corpus's domains, where it allows some and gives no table of its own."""
+    allowed = config.constraints.allowed_tiers
+    if not allowed or config.constraints.tiers:
+        return config
+    registry.require("license_expression")
+    from mixdesk.corpus import licenses
+
+    for tier in allowed:
+        checks.one_of("licence tier", tier, licenses.TIERS)
+    tiers = tuple(licenses.tiers(corpus).items())
+    return dataclasses.replace(config, constraints=dataclasses.replace(config.constraints, tiers=tiers))
 
 
 def _check_vocabulary(config: StudyConfig, corpus: Corpus) -> None:

@@ -8,26 +8,41 @@ from typing import Any
 import typer
 
 import mixdesk
-from mixdesk.cli.tables import JSON_OPTION, QUIET_OPTION, lines, say, say_table
+from mixdesk.cli.tables import JSON_OPTION, QUIET_OPTION, cut, lines, say, say_json, say_table
 from mixdesk.core.errors import InputError
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Texts to a counted corpus of domains.")
+SPLITTER = "Who names the domain of a document, e.g. by_label, by_cluster:k=20; see `mixdesk list splitters`."
+JOBS = typer.Option(None, "--jobs", help="Processes; default: one per core.")
+BARS = " ▁▂▃▄▅▆▇█"
 
 
 @app.command()
-def build(
-    sources: list[Path] = typer.Argument(None, help="Files, folders, globs: text, JSONL, HTML, WARC, Parquet, Arrow."),
+def build(  # noqa: PLR0913  (its parameters are the command line)
+    sources: list[Path] = typer.Argument(
+        None, help="Files, folders or globs: text, HTML, JSONL, Parquet, Arrow, WARC."
+    ),
     out: Path = typer.Option(..., "--out", "-o", help="Folder of the corpus."),
     eval_sets: list[str] = typer.Option([], "--eval", help="NAME=PATH of texts held out whole; may be repeated."),
     tokenizer: str = typer.Option("bpe", help="bpe (trained here), bytes, or the path of a tokenizer.json."),
     vocab_size: int = typer.Option(2048, help="Vocabulary of the trained BPE."),
+    clean: bool = typer.Option(False, "--clean", help="The cleaning steps for text of any kind."),
+    steps: list[str] = typer.Option([], "--step", help="A cleaning step, e.g. c4:terminal=false; may be repeated."),
+    near: float | None = typer.Option(None, help="Remove near copies from this Jaccard similarity on, e.g. 0.8."),
+    keep_leaks: bool = typer.Option(False, "--keep-leaks", help="Keep documents that hold evaluation items."),
+    splitter: str = typer.Option("by_label", help=SPLITTER),
     installed: bool = typer.Option(False, "--installed", help="The demo's text: this Python and its packages."),
     skip_broken: bool = typer.Option(False, "--skip-broken", help="Count broken inputs, do not stop."),
+    jobs: int | None = JOBS,
+    runner: str = typer.Option("local", help="local: this machine; ray: a Ray cluster."),
+    address: str | None = typer.Option(None, help="Of the Ray cluster, HOST:PORT or auto."),
     quiet: bool = QUIET_OPTION,
 ) -> None:
-    """Deduplicate, tokenise and count texts; the folder of a text (or its JSONL label) names its domain.
+    """Clean, deduplicate, tokenise and count texts; the folder of a text (or its record's label) names its domain.
 
-    Example: mixdesk corpus build texts/ --eval manual=held-out.txt -o corpus
+    Interrupted, the same command goes on. `--clean` comes before each `--step`.
+
+    Example: mixdesk corpus build texts/ --eval manual=held-out.txt --clean --near 0.8 -o corpus
     """
     evals: dict[str, Any] = {}
     for pair in eval_sets:
@@ -53,39 +68,191 @@ def build(
             tokenizer=tokenizer,
             vocab_size=vocab_size,
             evals=evals,
+            steps=[*(["clean"] if clean else []), *steps],
+            near=near,
+            decontaminate=not keep_leaks,
+            splitter=splitter,
             on_error="skip" if skip_broken else "raise",
+            jobs=jobs,
+            runner=runner,
+            address=address,
             progress=progress,
         )
-    show(out, as_json=False)
+    _say(mixdesk.show_corpus(out))
+
+
+@app.command(name="import")
+def import_(
+    sources: list[str] = typer.Argument(
+        ..., help="NAME=PATH of a domain's data, or one folder whose files are domains."
+    ),
+    out: Path = typer.Option(..., "--out", "-o", help="Folder of the corpus."),
+    tokenizer: str = typer.Option(..., help="Path of the tokenizer.json that the ids are of, or its name."),
+    format: str | None = typer.Option(None, help="megatron, mds, olmo_npy or datatrove; default: by the files."),
+    n_tokens: float | None = typer.Option(None, help="Tokens of a run, for the epochs of each domain, e.g. 1e9."),
+) -> None:
+    """Somebody's tokenised data by its index alone: counts, natural weights, epochs. No text or token is read.
+
+    Example: mixdesk corpus import web=data/web code=data/code --tokenizer tokenizer.json -o corpus --n-tokens 1e10
+    """
+    pairs = [one.partition("=") for one in sources]
+    named = {name: path for name, equals, path in pairs if equals}
+    if (named and len(named) < len(pairs)) or (not named and len(pairs) != 1):
+        raise InputError(
+            "the sources are of two kinds",
+            value=", ".join(sources),
+            bound="NAME=PATH for each domain, or one folder",
+            remedy="name every source",
+        )
+    corpus = mixdesk.import_corpus(named or sources[0], out, tokenizer=tokenizer, format=format)
+    natural = mixdesk.Mixture.natural(corpus)
+    epochs = dict(natural.epochs(corpus, mixdesk.Scale(n_tokens=int(n_tokens)))) if n_tokens is not None else {}
+    say(f"{corpus.name}: {sum(domain.n_tokens or 0 for domain in corpus.domains):,} tokens, counted by their index")
+    weights = natural.as_dict()
+    say_table(
+        [
+            {
+                "domain": domain.name,
+                "documents": domain.n_docs,
+                "tokens": domain.n_tokens,
+                "natural": weights[domain.name],
+                **({"epochs": epochs[domain.name]} if epochs else {}),
+            }
+            for domain in corpus.domains
+        ]
+    )
 
 
 @app.command()
-def show(folder: Path = typer.Argument(..., help="Folder of a corpus."), as_json: bool = JSON_OPTION) -> None:
-    """Domains with documents, bytes, tokens, natural weight and licences; evaluation sets.
+def split(
+    folder: Path = typer.Argument(..., help="Folder of a built corpus."),
+    splitter: str = typer.Argument(..., help=SPLITTER),
+    out: Path = typer.Option(..., "--out", "-o", help="Folder of the new corpus."),
+    jobs: int | None = JOBS,
+    quiet: bool = QUIET_OPTION,
+) -> None:
+    """The same documents in other domains, under the same tokenizer; the model that names them is kept.
 
-    Example: mixdesk corpus show corpus
+    Example: mixdesk corpus split corpus by_cluster:k=20 -o clusters
     """
-    corpus = mixdesk.open_corpus(folder)
-    total = sum(domain.n_tokens or 0 for domain in corpus.domains)
-    rows = [
-        {
-            "domain": domain.name,
-            "documents": domain.n_docs,
-            "bytes": domain.n_bytes,
-            "tokens": domain.n_tokens,
-            "natural": (domain.n_tokens or 0) / total,
-            "bytes per token": domain.n_bytes / domain.n_tokens if domain.n_tokens else None,
-            "licences": ", ".join(name for name, _ in domain.licenses) or "unknown",
-        }
-        for domain in corpus.domains
-    ]
+    with lines(quiet) as progress:
+        mixdesk.split_corpus(folder, out, splitter, jobs=jobs, progress=progress)
+    _say(mixdesk.show_corpus(out))
+
+
+@app.command()
+def check(
+    folder: Path = typer.Argument(..., help="Folder of a built corpus."),
+    as_json: bool = JSON_OPTION,
+    quiet: bool = QUIET_OPTION,
+) -> None:
+    """Verify every shard, table and count against the manifest; exit code 1 where something is wrong.
+
+    Example: mixdesk corpus check corpus
+    """
+    with lines(quiet) as progress:
+        wrong = mixdesk.check_corpus(folder, progress=progress)
     if as_json:
-        say_table(rows, as_json=True)
+        say_json({"wrong": wrong})
+    else:
+        say("\n".join(wrong) if wrong else "every file is as it was written")
+    if wrong:
+        raise typer.Exit(1)
+
+
+@app.command()
+def show(
+    folder: Path = typer.Argument(..., help="Folder of a corpus."),
+    samples: int = typer.Option(0, help="Documents of each domain to show, and what each step removed and changed."),
+    overlap: bool = typer.Option(False, "--overlap", help="Text that domains share with each other and with the sets."),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Domains with documents, tokens, natural weight, sizes, licences and tier; what was left out and why.
+
+    Example: mixdesk corpus show corpus --samples 2
+    """
+    facts = mixdesk.show_corpus(folder, samples=samples)
+    if as_json:
+        say_json(facts)
         return
-    say(
-        f"{corpus.name}: {total:,} training tokens, tokenizer {corpus.tokenizer.name} ({corpus.tokenizer.vocab_size:,})"
+    _say(facts)
+    if samples:
+        _say_samples(facts)
+    if overlap:
+        _say_overlap(facts)
+
+
+def _say(facts: dict[str, Any]) -> None:
+    tokenizer, domains = facts["tokenizer"], facts["domains"]
+    total = sum(row["tokens"] or 0 for row in domains)
+    say(f"{facts['name']}: {total:,} training tokens, tokenizer {tokenizer['name']} ({tokenizer['vocab_size']:,})")
+    say_table(
+        [
+            {
+                **{key: row[key] for key in ("domain", "documents", "bytes", "tokens", "natural", "bytes per token")},
+                "tokens of a document (median)": row["tokens of a document"][1],
+                "sizes, by factors of 2": _bars(row["histogram"]),
+                "licences": cut(", ".join(row["licences"]) or "unknown", 48),
+                "tier": row["tier"] or "",
+            }
+            for row in domains
+        ]
     )
-    say_table(rows)
-    sets = [{"evaluation set": one.name, "bytes": one.n_bytes, "tokens": one.n_tokens} for one in corpus.evals]
-    if sets:
-        say_table(sets)
+    if facts["sets"]:
+        say_table(facts["sets"])
+    steps = [
+        {
+            "step": step["step"]["name"],
+            "documents in": step["n_seen"],
+            "changed": step["n_changed"],
+            "removed": int(sum(dict(step["removed"]).values())),
+            "by rule": ", ".join(f"{rule} {int(n)}" for rule, n in dict(step["removed"]).items()),
+        }
+        for step in facts["steps"]
+    ]
+    if steps:
+        say_table(steps)
+    left: dict[str, int] = {}
+    for one in facts["removed"]:
+        left[one["reason"]] = left.get(one["reason"], 0) + one["documents"]
+    for one in facts["skipped"]:
+        left[f"skipped: {one['reason']}"] = one["n"]
+    if left:
+        say_table([{"left out": reason, "documents": n} for reason, n in left.items()])
+
+
+def _bars(counts: list[int]) -> str:
+    """A histogram in one line, from the first bin that holds something."""
+    first = next((i for i, n in enumerate(counts) if n), 0)
+    most = max(counts, default=0)
+    shown = "".join(BARS[-(-n * (len(BARS) - 1) // most)] for n in counts[first:]) if most else ""
+    return f"{2**first:,} {shown} {2 ** len(counts):,}" if shown else ""
+
+
+def _say_samples(facts: dict[str, Any]) -> None:
+    for step in facts["steps"]:
+        for one in step["examples"]:
+            said = f"removed by {one['rule']}" if one["rule"] else "changed"
+            say(f"\n{step['step']['name']}, {said} ({one['source']}):\n  {one['before']!r}")
+            if one["after"]:
+                say(f"  → {one['after']!r}")
+    for name, documents in facts["samples"].items():
+        for one in documents:
+            say(f"\n{name} ({one.get('source', '')}, {one.get('license') or 'licence unknown'}):")
+            say("  " + cut(" ".join(one["text"].split()), 320))
+
+
+def _say_overlap(facts: dict[str, Any]) -> None:
+    found = facts["overlap"]
+    if found is None:
+        say("\nOverlap was not measured: the corpus was built without it.")
+        return
+    names, most = found["names"], []
+    for i, row in enumerate(found["windows"]):
+        most += [(share, names[i], names[j]) for j, share in enumerate(row) if j != i and share]
+    for name, row in zip(found["sets"], found["leaked"], strict=True):
+        most += [(share, f"set {name}", names[j]) for j, share in enumerate(row) if share]
+    say(f"\nShared {found['window_words']}-word windows, the most first")
+    say_table([{"of": a, "found in": b, "share": share} for share, a, b in sorted(most, reverse=True)[:20]])
+    for warning in found["warnings"]:
+        say(f"warning: {warning}")

@@ -24,11 +24,11 @@ from mixdesk.core.corpus import Corpus, Document
 from mixdesk.core.errors import InputError
 from mixdesk.core.files import canonical, file_sha256, fingerprint, read_json, write_json, write_text
 from mixdesk.core.plan import Plug
-from mixdesk.core.protocols import Progress, Splitter
+from mixdesk.core.protocols import Map, Progress, Splitter
 from mixdesk.corpus.cleaning import NamedStep, merge_counts
 from mixdesk.corpus.dedup import first_copies
 from mixdesk.corpus.encode import BATCH_BYTES, Encoding, Place, place_of, sample_texts
-from mixdesk.corpus.labelling import Labels, Map, OwnLabel, label_all
+from mixdesk.corpus.labelling import Labels, OwnLabel, label_all
 from mixdesk.corpus.read import Skipped, SourceFile, Sources, find_files
 from mixdesk.corpus.shards import MANIFEST, Manifest, TokenStore, open_store
 from mixdesk.corpus.spool import PartTask, Spool, fill_part, lefts, merge_lefts, write_part

@@ -49,6 +49,8 @@ def check(folder: Path, progress: Progress | None = None) -> list[str]:
     root = folder.parent if folder.name == MANIFEST else folder
     manifest = read_json(root / MANIFEST, Manifest)
     vocab_size = manifest.corpus.tokenizer.vocab_size
+    if manifest.token_bytes is None:
+        return []  # imported by its index: there is no file to read
     try:
         sizes: NDArray[np.int64] = np.load(root / manifest.token_bytes, allow_pickle=False)
     except (OSError, ValueError) as error:

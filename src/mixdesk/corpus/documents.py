@@ -141,6 +141,24 @@ def read_documents(store: TokenStore, name: str, split: str) -> Iterator[Documen
         start = int(ends[-1]) if len(ends) else start
 
 
+def lengths(store: TokenStore, name: str, split: str) -> NDArray[np.int64]:
+    """Tokens of each document of a domain, separators included, in the order of the shards; read from the table alone.
+
+    Empty where the corpus has no tables.
+
+    Raises:
+        InputError: the table is damaged.
+    """
+    paths = [store.root / one.path for one in store.manifest.tables if (one.domain, one.split) == (name, split)]
+    try:
+        columns = [pq.read_table(path, columns=["n_tokens"])["n_tokens"].to_numpy() for path in paths]
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(
+            f"`{paths[0]}` is damaged", value=str(error), bound="a Parquet file", remedy="build the corpus again"
+        ) from None
+    return np.concatenate([np.zeros(0), *columns]).astype(np.int64)
+
+
 def read_tables(store: TokenStore, name: str, split: str) -> Iterator[dict[str, list[Any]]]:
     """The columns of a domain's table, some thousand rows at a time; nothing where the corpus has none.
 

@@ -7,7 +7,7 @@ by name among equals.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,7 +21,7 @@ from mixdesk.core.corpus import Document
 from mixdesk.core.errors import InputError
 from mixdesk.core.files import atomic, canonical, file_sha256, fingerprint, read_data, read_json, write_json
 from mixdesk.core.plan import Plug
-from mixdesk.core.protocols import SplitModel, Splitter
+from mixdesk.core.protocols import Map, SplitModel, Splitter
 from mixdesk.corpus.read import Skipped
 from mixdesk.corpus.shards import Left
 from mixdesk.corpus.spool import PartInfo, Spool, lefts, merge_lefts, placed
@@ -34,7 +34,6 @@ BATCH_BYTES = 4_000_000
 # One probability of one document; those of a document lie together, the most probable first.
 SHARE = np.dtype([("row", "<i8"), ("domain", "<u4"), ("share", "<f4")])
 # How a caller runs tasks: in this process, in several, on a cluster. Answers come in the order of the tasks.
-Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
