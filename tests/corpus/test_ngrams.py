@@ -44,3 +44,12 @@ def test_batches_keep_every_text_in_order():
     texts = ["a" * n for n in (5, 0, 30, 3, 3, 0)]
     assert [list(batch) for batch in batches(texts, 10)] == [texts[:2], [texts[2]], texts[3:]]
     assert list(batches([])) == []
+
+
+def test_words_are_the_same_however_many_texts_are_hashed_together():
+    texts = ["some words " * 20_000, "", "and a few", "more of them " * 20_000]
+    hash_w, offset_n = words(texts)
+    parts = [words([text]) for text in texts]
+    assert np.diff(offset_n).tolist() == [len(hashes) for hashes, _ in parts]
+    assert (hash_w == np.concatenate([hashes for hashes, _ in parts])).all()
+    assert [len(one) for one in words([])] == [0, 1]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,13 @@ def words(texts: Sequence[str]) -> tuple[Hashes, NDArray[np.int64]]:
     >>> offset_n.tolist(), bool((hash_w[:2] == hash_w[2:4]).all())
     ([0, 2, 2, 6], True)
     """
+    parts = [_words(batch) for batch in batches(texts)]
+    counts = [np.diff(offset_n) for _, offset_n in parts]
+    hash_w = np.concatenate([np.zeros(0, np.uint64), *(hashes for hashes, _ in parts)])
+    return hash_w, np.cumsum(np.concatenate([np.zeros(1, np.int64), *counts]))
+
+
+def _words(texts: Sequence[str]) -> tuple[Hashes, NDArray[np.int64]]:
     plain = [normalise(text) for text in texts]
     joined = "\n".join(["", *plain, ""])
     points = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), "<u4")
@@ -98,7 +105,8 @@ def ngrams(
 def distinct(values: NDArray[Any]) -> NDArray[Any]:
     """Sorted distinct values; np.unique of numpy 2.4 takes ten times as long for millions of hashes."""
     ordered = np.sort(values)
-    return ordered[np.diff(ordered, prepend=~ordered[:1]) != 0]
+    out: NDArray[Any] = ordered[np.diff(ordered, prepend=~ordered[:1]) != 0]
+    return out
 
 
 def sieve(hashes: Hashes) -> NDArray[np.uint8]:
@@ -139,7 +147,7 @@ def _polynomial(values: Hashes, starts: NDArray[np.int64], ends: NDArray[np.int6
     return mix((sums[ends] - sums[starts]) * _powers(pow(base, -1, 1 << 64), room)[starts])
 
 
-@cache
+@lru_cache(maxsize=8)
 def _powers(base: int, n: int) -> Hashes:
     powers = np.full(n, base, np.uint64)
     powers[0] = 1
