@@ -134,7 +134,7 @@ def _suffix(path: Path) -> str:
 def _add(file: SourceFile, found: dict[str, SourceFile], skipped: Skipped) -> None:
     if not is_safe(file.label):
         bound = "printable names that stay in their folder"
-        what = f"the path of `{file.name}` gives no label"
+        what = f"`{file.name}` gives a label that cannot be used as a name"
         skipped.refuse("unsafe label", bad(what, file.label, bound, "rename it"))
     elif found.setdefault(os.path.realpath(file.path), file) is not file:
         skipped.count("found twice", f"`{file.name}` was found before")
