@@ -1,6 +1,13 @@
 """The flows: one function per verb, glue between the rooms, no method inside."""
 
-from mixdesk.api.corpora import build_corpus, installed_documents, manual_documents, open_corpus
+from mixdesk.api.corpora import (
+    build_corpus,
+    check_corpus,
+    installed_documents,
+    manual_documents,
+    open_corpus,
+    split_corpus,
+)
 from mixdesk.api.demo import demo
 from mixdesk.api.desk import write_desk
 from mixdesk.api.laws import (
@@ -44,6 +51,7 @@ __all__ = [
     "Predictions",
     "ask_study",
     "build_corpus",
+    "check_corpus",
     "compare_laws",
     "confirm_recipe",
     "demo",
@@ -70,6 +78,7 @@ __all__ = [
     "save_fit",
     "score_recipe",
     "smallest_move",
+    "split_corpus",
     "start_recipe",
     "tell_study",
     "why_weight",
