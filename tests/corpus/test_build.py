@@ -294,7 +294,7 @@ def test_a_file_name_that_is_not_utf8_is_no_obstacle(sources: Path, tmp_path: Pa
     name = os.fsdecode(b"\xff.txt")
     (sources / "train" / "web" / name).write_text(text(55_555))
     (sources / "train" / name).write_text(text(66_666))
-    with pytest.raises(InputError, match="gives no label"):
+    with pytest.raises(InputError, match="cannot be used as a name"):
         build([sources / "train"], tmp_path / "out", name="c", tokenizer="bytes")
     corpus = build([sources / "train"], tmp_path / "out", name="c", tokenizer="bytes", on_error="skip")
     assert {d.name: d.n_docs for d in corpus.domains}["web"] + len(

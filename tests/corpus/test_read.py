@@ -98,7 +98,6 @@ BROKEN = {
     "none.jsonl.zst": (b"", "empty", "is empty"),
     "wide.txt": ("wide".encode("utf-16"), "not UTF-8", "UTF-16"),
     "wide.jsonl": ('{"text": "x"}'.encode("utf-16"), "not UTF-8", "UTF-16"),
-    "array.json": (b'[\n  {"text": "x"},\n  {"text": "y"}\n]', "broken JSON", "not JSON lines"),
     "types.ndjson": (b'{"text": "ok"}\n{"text": ["to", "kens"]}\n', "no text", "types.ndjson:2"),
     "path.jsonl": (b'{"text": "ok"}\n{"text": "b", "label": "../../etc/x"}\n', "unsafe label", "path.jsonl:2"),
 }
@@ -334,3 +333,14 @@ def test_every_suffix_has_its_reader() -> None:
     for place in READERS.values():
         module, _, function = place.partition(":")
         assert callable(getattr(importlib.import_module(f"mixdesk.corpus.{module}"), function))
+
+
+def test_settings_beside_the_data_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"text": "one"}\n{"text": "two"}\n')
+    (tmp_path / "done.json").write_text('{\n  "n": 3\n}\n')
+    (tmp_path / "list.json").write_text('[\n  {"text": "x"}\n]\n')
+    skipped = Skipped()
+    assert [file.path.name for file in find_files([tmp_path], skipped)] == ["a.json"]
+    assert skipped.counts == {"another kind of file": 2}
+    with pytest.raises(InputError, match="not JSON lines"):
+        list(read_files(find_files([tmp_path / "done.json"], Skipped()), Skipped()))

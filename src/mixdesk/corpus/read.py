@@ -48,13 +48,32 @@ _KNOWN = f"files ending in {', '.join(READERS)}, all but {' and '.join(_NEVER_PA
 # Files beside the data of `datasets.save_to_disk`.
 _STATE = "state.json"
 _BESIDE = (_STATE, "dataset_info.json", "dataset_dict.json")
+# Bytes of a `.json` that are looked at before it is taken for JSON lines.
+_PEEK = 1 << 16
 _SHARD = re.compile(r"(^(\d{3}_)?|[-_.])\d{5}(-of-\d{5})?$")
+
+
+def _is_settings(path: Path, skipped: Skipped) -> bool:
+    """Whether a `.json` that nobody named holds one value over several lines, as settings and indices do."""
+    if path.suffix.lower() != ".json" or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as handle:
+            first = handle.read(2).strip()
+            line = handle.readline(_PEEK).strip()
+    except OSError:
+        return False  # reading it says why
+    if first.startswith(b"{") and (len(line) >= _PEEK - 1 or line.endswith(b"}")):
+        return False
+    skipped.count("another kind of file", f"`{path}` is JSON, but not JSON lines")
+    return True
 
 
 def find_files(sources: Iterable[Path | str], skipped: Skipped) -> list[SourceFile]:
     """The files behind paths, folders and globs, in the order given; inside a folder or glob sorted by path.
 
-    Files of another kind inside a folder or glob are counted in `skipped`, and so is a file that was found before.
+    Files of another kind inside a folder or glob are counted in `skipped`, and so is a file that was found before; a
+    `.json` that does not begin with a line that is an object is of another kind, unless it is named.
 
     Raises:
         InputError: a source that does not exist or holds no readable file, a named file of an unknown kind, a folder
@@ -71,6 +90,8 @@ def find_files(sources: Iterable[Path | str], skipped: Skipped) -> list[SourceFi
         else:
             root = _root_of(path)
             inside = sorted(hit for hit in root.glob(str(path.relative_to(root))) if hit.is_file())
+        if not path.is_file():
+            inside = [one for one in inside if not _is_settings(one, skipped)]
         usable = [one for one in inside if _suffix(one) and one.is_file()]
         if not usable:
             raise InputError(

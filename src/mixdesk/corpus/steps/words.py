@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from mixdesk.core.corpus import Document
 
 # Labels of code: rules made for prose leave it alone.
-CODE = ("code", "code/*")
+CODE = ("code", "code/*", "code-*", "code_*")
 # Characters of the beginning by which a script is judged.
 HEAD = 4_000
 # Thai, Lao, Tibetan, Burmese, Khmer, kana, Han: scripts whose words no space parts.
