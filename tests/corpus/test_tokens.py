@@ -149,3 +149,30 @@ def test_a_missing_package_says_which_extra(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(MissingExtra, match=r"mixdesk\[corpus\]"):
         tokens.train_bpe(SAMPLE, 300)
     assert bytes_encoder().encode(["x"])[0].tolist() == [120]
+
+
+@given(st.text(max_size=300))
+@settings(max_examples=200)
+def test_the_quick_way_gives_the_same_ids(bpe: Encoder, text: str) -> None:
+    assert bpe._quick is not None
+    slow = bpe._model.encode_batch_fast([text], add_special_tokens=False)[0].ids
+    assert bpe.encode([text])[0].tolist() == slow
+
+
+def test_a_run_too_long_for_the_quick_way_is_encoded_all_the_same(bpe: Encoder) -> None:
+    text = " " * 1_200_000 + "x"
+    assert n_bytes(bpe, text) == len(text)
+
+
+def test_a_tokenizer_of_another_kind_has_no_quick_way(tmp_path: Path) -> None:
+    data = json.loads(train_bpe(["some words and more words"] * 3, 270).definition)
+    assert tokens.load_encoder("same", json.dumps(data))._quick is not None
+    data["pre_tokenizer"]["add_prefix_space"] = True
+    assert tokens._quick(data, None) is None
+    data["pre_tokenizer"]["add_prefix_space"] = False
+    assert data["model"]["merges"], "the case needs merges"
+    data["model"]["merges"] = data["model"]["merges"][::-1]  # ids no longer follow the list
+    model = tokens._tokenizers().Tokenizer.from_str(json.dumps(data))
+    text = "some words and more words"
+    quick = tokens._quick(data, model)
+    assert quick is None or quick.encode_ordinary(text) == model.encode(text).ids

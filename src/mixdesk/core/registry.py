@@ -31,6 +31,7 @@ EXTRAS = {
     "torch": "train",
     "safetensors": "train",
     "tokenizers": "corpus",
+    "tiktoken": "corpus",
     "rensa": "corpus",
     "sklearn": "corpus",
     "ftfy": "corpus",

@@ -8,9 +8,14 @@ Text that spells a special token is encoded as ordinary text.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
+import os
+import re
+import typing
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -29,6 +34,15 @@ SEPARATORS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>",
 PROBE = "Mixdesk counts  every byte:\n\ttwo lines, 3 numbers, caf\u00e9."
 # 256 bytes and the separator.
 SMALLEST = 257
+# Where GPT-2's byte-level BPE cuts a text into words [GPT-2, encoder.py], without backtracking.
+_WORDS = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
+# A run of blanks that is too deep for the quick way's regular expressions.
+_DEEP = 100_000
+_BLANKS = re.compile(rf"\s{{{_DEEP}}}")
+# The character that stands for each byte in a byte-level vocabulary: itself where it is visible, else one from 256 on.
+_VISIBLE = [*range(33, 127), *range(161, 173), *range(174, 256)]
+_BYTE_OF = {chr(b): b for b in _VISIBLE}
+_BYTE_OF.update((chr(256 + i), b) for i, b in enumerate(b for b in range(256) if b not in _VISIBLE))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -44,6 +58,7 @@ class Encoder:
     token_bytes: NDArray[np.int64]
     definition: str | None = None
     _model: Any = field(default=None, repr=False)
+    _quick: Any = field(default=None, repr=False)
 
     def encode(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
         """The ids of each text, without separators.
@@ -70,7 +85,7 @@ class Encoder:
             is_byte[np.cumsum(lengths) - 1] = False
             ids[is_byte] = np.frombuffer(b"".join(raw), dtype=np.uint8)
             return ids, lengths
-        pieces = [one.ids for one in self._model.encode_batch_fast(list(texts), add_special_tokens=False)]
+        pieces = self._pieces(list(texts))
         lengths = np.array([len(one) + 1 for one in pieces], dtype=np.int64)
         joined = chain.from_iterable(part for one in pieces for part in (one, (self.separator,)))
         ids = np.fromiter(joined, dtype=np.uint32, count=int(lengths.sum()))
@@ -92,6 +107,13 @@ class Encoder:
             return [one.astype(np.uint8).tobytes().decode(errors="replace") for one in ids]
         texts: list[str] = self._model.decode_batch([one.tolist() for one in ids], skip_special_tokens=False)
         return texts
+
+    def _pieces(self, texts: list[str]) -> list[list[int]]:
+        """The ids of each text, by the quick way where there is one and it can."""
+        if self._quick is not None and not any(len(one) > _DEEP and _BLANKS.search(one) for one in texts):
+            pieces: list[list[int]] = self._quick.encode_ordinary_batch(texts, num_threads=_n_threads())
+            return pieces
+        return [one.ids for one in self._model.encode_batch_fast(texts, add_special_tokens=False)]
 
 
 def bytes_encoder() -> Encoder:
@@ -164,9 +186,55 @@ def load_encoder(name: str, definition: str, where: str = "tokenizer") -> Encode
         token_bytes=sizes,
         definition=definition,
         _model=model,
+        _quick=_quick(data, model),
     )
     encoder.encode([PROBE])
     return encoder
+
+
+def _quick(data: dict[str, Any], model: Any) -> Any:
+    """The same byte-level BPE in tiktoken, three to four times as fast; None where it is another kind, or differs.
+
+    tiktoken merges the pair that makes the lowest id, `tokenizers` the pair that comes first in a list: the same where
+    ids follow the list. Whether they are is tried on a text of every script before it is believed.
+    """
+    kind, before = data.get("model", {}), data.get("pre_tokenizer") or {}
+    plain = {"type": "BPE", "dropout": None, "unk_token": None, "byte_fallback": False, "ignore_merges": False}
+    parts = ("continuing_subword_prefix", "end_of_word_suffix")
+    if (
+        any(kind.get(key, value) != value for key, value in plain.items())
+        or any(kind.get(part) for part in parts)
+        or before.get("type") != "ByteLevel"
+        or before.get("add_prefix_space")
+        or not before.get("use_regex", True)
+        or data.get("normalizer") is not None
+        or any(not token.get("special") for token in data.get("added_tokens", ()))
+    ):
+        return None
+    try:
+        import tiktoken
+    except ModuleNotFoundError:
+        return None
+    vocab, special = kind["vocab"], {token["id"] for token in data.get("added_tokens", ())}
+    ranks = {bytes(_BYTE_OF[c] for c in piece): number for piece, number in vocab.items() if number not in special}
+    if len(ranks) + len(special & set(vocab.values())) < len(vocab) or any(bytes([b]) not in ranks for b in range(256)):
+        return None
+    quick = tiktoken.Encoding(name="quick", pat_str=_WORDS, mergeable_ranks=ranks, special_tokens={})
+    texts = [*_proof(), PROBE]
+    slow = [one.ids for one in model.encode_batch_fast(texts, add_special_tokens=False)]
+    return quick if quick.encode_ordinary_batch(texts, num_threads=1) == slow else None
+
+
+@cache
+def _proof() -> tuple[str, ...]:
+    """Real code and prose, and the letters, digits and marks of the first plane in runs of each length up to seven."""
+    plane = [chr(i) for i in range(0x20, 0x10000) if not 0xD800 <= i < 0xE000 and chr(i).isprintable()]
+    runs = "".join(c + " " * (i % 7 == 0) + "\n" * (i % 31 == 0) for i, c in enumerate(plane))
+    return (inspect.getsource(inspect), inspect.getsource(typing), runs)
+
+
+def _n_threads() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 def _n_bytes(piece: str, is_byte_level: bool) -> int:
