@@ -201,6 +201,7 @@ def test_steps_are_counted_with_examples(sources: Path, tmp_path: Path) -> None:
     (count,) = store.manifest.steps
     changed = sum("stone" in path.read_text() for path in (sources / "train").rglob("*.txt")) - 7
     assert (count.step, count.n_seen, dict(count.removed)) == (plug, 127, {"too short": 7.0})
+    assert dict(count.lost) == {"web": 7.0}
     assert count.n_changed == changed > 100
     removed = [one for one in count.examples if one.rule]
     assert [one.before for one in removed] == [f"stone {i}" for i in range(5)]

@@ -219,6 +219,14 @@ def _say(facts: dict[str, Any]) -> None:
         left[f"skipped: {one['reason']}"] = one["n"]
     if left:
         say_table([{"left out": reason, "documents": n} for reason, n in left.items()])
+    lost: dict[str, int] = {}
+    for step in facts["steps"]:
+        for label, n in dict(step["lost"]).items():
+            lost[label] = lost.get(label, 0) + int(n)
+    kept = {row["domain"]: row["documents"] for row in domains}
+    for label, n in lost.items():
+        if n > kept.get(label, 0):
+            say(f"warning: cleaning removed {n} documents of `{label}` and left {kept.get(label, 0)}: see --samples")
 
 
 def _bars(counts: list[int]) -> str:

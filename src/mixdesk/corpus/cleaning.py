@@ -30,12 +30,15 @@ class Example:
 
 @core_type
 class StepCount:
-    """What a step did: `n_seen` documents came in, `n_changed` of them left with another text, `removed` by rule."""
+    """What a step did: `n_seen` documents came in, `n_changed` left with another text; those that went are counted by
+    rule in `removed` and by the label they came with in `lost`.
+    """
 
     step: Plug
     n_seen: int = 0
     n_changed: int = 0
     removed: Pairs = ()
+    lost: Pairs = ()
     examples: tuple[Example, ...] = ()
 
 
@@ -48,6 +51,7 @@ class _Tally:
     n_seen: int = 0
     n_changed: int = 0
     removed: dict[str, int] = field(default_factory=dict)
+    lost: dict[str, int] = field(default_factory=dict)
     examples: list[Example] = field(default_factory=list)
 
     def apply(self, document: Document) -> Document | None:
@@ -58,6 +62,8 @@ class _Tally:
         if isinstance(after, str):
             n_before = self.removed.get(after, 0)
             self.removed[after] = n_before + 1
+            if document.label:
+                self.lost[document.label] = self.lost.get(document.label, 0) + 1
             if n_before < N_EXAMPLES:
                 self.examples.append(_example(after, document, ""))
             return None
@@ -96,6 +102,7 @@ class Cleaner:
                 n_seen=one.n_seen,
                 n_changed=one.n_changed,
                 removed=checks.pairs("removed", one.removed),
+                lost=checks.pairs("lost", one.lost),
                 examples=tuple(one.examples),
             )
             for one in self._tallies
@@ -107,11 +114,14 @@ def merge_counts(counts: Sequence[tuple[StepCount, ...]]) -> tuple[StepCount, ..
     merged = []
     for same in zip(*counts, strict=True):
         removed: dict[str, float] = {}
+        lost: dict[str, float] = {}
         examples: list[Example] = []
         n_kept: dict[str, int] = {}
         for one in same:
             for rule, n in one.removed:
                 removed[rule] = removed.get(rule, 0) + n
+            for label, n in one.lost:
+                lost[label] = lost.get(label, 0) + n
             for example in one.examples:
                 n_kept[example.rule] = n_kept.get(example.rule, 0) + 1
                 if n_kept[example.rule] <= N_EXAMPLES:
@@ -122,6 +132,7 @@ def merge_counts(counts: Sequence[tuple[StepCount, ...]]) -> tuple[StepCount, ..
                 n_seen=sum(one.n_seen for one in same),
                 n_changed=sum(one.n_changed for one in same),
                 removed=checks.pairs("removed", removed),
+                lost=checks.pairs("lost", lost),
                 examples=tuple(examples),
             )
         )
