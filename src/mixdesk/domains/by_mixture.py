@@ -31,8 +31,6 @@ from mixdesk.domains.gaussian import TRUST, Bools, Gaussians, adapt, adapt_onlin
 from mixdesk.domains.likelihood import group
 
 UNKNOWN = "unknown"
-# Probabilities below are left out of a document's labels.
-LEAST_SHARE = 1e-3
 # Parts that labels are held back in; vectors of a sketch, and as many of their features as its covariances can bear.
 FOLDS, SKETCH, SKETCH_WIDTH = 4, 90, 8
 
@@ -154,12 +152,7 @@ class MixtureModel:
         X_np = self.embedding.of([one.text for one in documents]).astype(np.float64)
         allowed_nk = labelled.allowed([labelled.own(one) for one in documents], self.names)
         R_nk = self.mixture.weigh(X_np, allowed_nk, trust=self.trust)
-        return [
-            {self.names[k]: round(float(R_k[k]), 6) for k in np.argsort(-R_k, kind="stable") if R_k[k] > LEAST_SHARE}
-            if R_k.max() >= self.confidence
-            else {UNKNOWN: 1.0}
-            for R_k in R_nk
-        ]
+        return [labelled.shares(R_k, self.names) if R_k.max() >= self.confidence else {UNKNOWN: 1.0} for R_k in R_nk]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data: the embedding, the mixture and its settings."""

@@ -30,8 +30,6 @@ from mixdesk.domains import labelled
 from mixdesk.domains.embed import Embedder, Embedding
 from mixdesk.domains.simplex import CORNERS, SimplexMap, nearest, train
 
-# Probabilities below are left out of a document's labels.
-LEAST_SHARE = 1e-3
 # One labelled text in so many is held back.
 HELD = 4
 
@@ -126,10 +124,7 @@ class TaxonomyModel:
         """For each document domain → probability, the most probable first."""
         classes = np.array([self.corners.index(name) for name in self.names])
         R_nk = self.simplex.weigh(self._features(documents), classes)
-        return [
-            {self.names[k]: round(float(R_k[k]), 6) for k in np.argsort(-R_k, kind="stable") if R_k[k] > LEAST_SHARE}
-            for R_k in R_nk
-        ]
+        return [labelled.shares(R_k, self.names) for R_k in R_nk]
 
     def vectors(self, documents: Sequence[Document]) -> Floats:
         """Vectors to store, (n, d), of length one; comparable with those of versions before and after."""

@@ -14,6 +14,10 @@ from mixdesk.core import checks
 from mixdesk.core.corpus import Document
 from mixdesk.core.errors import InputError, NotEnoughEvidence
 from mixdesk.core.files import read_text
+from mixdesk.core.observations import Floats
+
+# Probabilities below are left out of a document's labels.
+LEAST_SHARE = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,3 +94,13 @@ def _parsed(line: str, place: str) -> tuple[str, tuple[str, ...]]:
             remedy="correct the line or remove it",
         )
     return text, tuple(checks.label("domain", name) for name in names)
+
+
+def shares(R_k: Floats, names: Sequence[str]) -> dict[str, float]:
+    """Domain → probability, the most probable first, to six digits, so that how texts are batched changes nothing.
+
+    Those of a thousandth or less are left out. Rounded shares that sum to more than one are brought back to it.
+    """
+    found = {names[k]: round(float(R_k[k]), 6) for k in np.argsort(-R_k, kind="stable") if R_k[k] > LEAST_SHARE}
+    total = max(sum(found.values()), 1.0)
+    return {name: share / total for name, share in found.items()}
