@@ -28,10 +28,6 @@ def test_labels_of_a_file_win_and_coarse_ones_allow_several(tmp_path: Path) -> N
     assert found.names == ("a", "b")
     allowed = labelled.allowed([("a",), ("a", "b"), ()], ("a", "b"))
     assert allowed.tolist() == [[True, False], [True, True], [True, True]]
-        [True, False],
-        [True, True],
-        [True, True],
-    ]
     path.write_text("not json")
     with pytest.raises(InputError):
         labelled.gather([], str(path))
