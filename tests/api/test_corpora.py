@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -69,3 +70,21 @@ def test_files_of_one_name_in_two_folders_are_two_files(tmp_path: Path) -> None:
     sources = {one.source for split in ("train", "valid") for one in store.documents("web", split)}
     assert len(sources) == 20
     assert corpus.names == ("web",)
+
+
+@pytest.mark.slow
+def test_a_build_on_a_cluster_is_that_of_one_machine(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    words = Path(json.__file__).read_text().split()
+    for i in range(4):
+        (tmp_path / "texts" / f"d{i % 2}").mkdir(parents=True, exist_ok=True)
+        lines = [json.dumps({"text": " ".join(words[k : k + 200])}) for k in range(i, len(words), 40)]
+        (tmp_path / "texts" / f"d{i % 2}" / f"{i}.jsonl").write_text("\n".join(lines))
+    settings = {"tokenizer": "bytes", "steps": ["unicode"], "overlap": False}
+    mx.build_corpus([tmp_path / "texts"], tmp_path / "one" / "c", **settings)
+    mx.build_corpus([tmp_path / "texts"], tmp_path / "two" / "c", runner="ray", **settings)
+    trees = [
+        {path.name: path.read_bytes() for path in (tmp_path / where / "c").rglob("*") if path.is_file()}
+        for where in ("one", "two")
+    ]
+    assert trees[0] == trees[1]
