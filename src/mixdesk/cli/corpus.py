@@ -190,7 +190,9 @@ def _say(facts: dict[str, Any]) -> None:
         [
             {
                 **{key: row[key] for key in ("domain", "documents", "bytes", "tokens", "natural", "bytes per token")},
-                "tokens of a document (median)": row["tokens of a document"][1],
+                "tokens of a document (median)": None
+                if (size := row["tokens of a document"][1]) is None
+                else round(size),
                 "sizes, by factors of 2": _bars(row["histogram"]),
                 "licences": cut(", ".join(row["licences"]) or "unknown", 48),
                 "tier": row["tier"] or "",
