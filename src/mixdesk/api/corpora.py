@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from mixdesk.core import checks, registry
 from mixdesk.core.corpus import Corpus, Document, Tokenizer
 from mixdesk.core.errors import InputError, MissingExtra
 from mixdesk.core.files import fingerprint, read_data, to_data, write_json
+from mixdesk.core.machine import n_cores
 from mixdesk.core.plan import Plug
 from mixdesk.core.protocols import Map, Progress
 
@@ -147,14 +146,13 @@ def measure_overlap(folder: Path | str, *, progress: Progress | None = None) -> 
     if known is not None:
         return known
 
-    def told(i: int, name: str) -> Iterable[Document]:
+    def told(i: int, name: str) -> Iterator[Document]:
         if progress is not None:
             progress("overlap", i, len(store.corpus.domains))
-        return islice(read_documents(store, name, "train"), OVERLAP_DOCUMENTS)
+        yield from islice(read_documents(store, name, "train"), OVERLAP_DOCUMENTS)
 
-    names = store.corpus.names
     found = overlap(
-        _Lazy({name: partial(told, i + 1, name) for i, name in enumerate(names)}),
+        {name: told(i, name) for i, name in enumerate(store.corpus.names, 1)},
         {
             one.name: [document.text for document in read_documents(store, one.name, "set")]
             for one in store.corpus.evals
@@ -171,22 +169,6 @@ def read_overlap(folder: Path | str) -> dict[str, Any] | None:
         return None
     data = dict(read_data(path))
     return data if data.pop("corpus", None) == open_corpus(folder).fingerprint else None
-
-
-class _Lazy(Mapping[str, Iterable[Document]]):
-    """Domains whose documents are read when their turn comes."""
-
-    def __init__(self, readers: Mapping[str, Callable[[], Iterable[Document]]]) -> None:
-        self._readers = readers
-
-    def __getitem__(self, name: str) -> Iterable[Document]:
-        return self._readers[name]()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._readers)
-
-    def __len__(self) -> int:
-        return len(self._readers)
 
 
 def show_corpus(folder: Path | str, *, samples: int = 0) -> dict[str, Any]:
@@ -300,7 +282,7 @@ def processes(jobs: int | None = None) -> Map:
 
     Its workers do not import the caller's script, so it needs no `if __name__ == "__main__"`.
     """
-    n_jobs = jobs or len(os.sched_getaffinity(0))
+    n_jobs = jobs or n_cores()
 
     def run(task: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
         waiting = list(items)

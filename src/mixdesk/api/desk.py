@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixdesk.api.corpora import OVERLAP, read_overlap
+from mixdesk.api.corpora import read_overlap
 from mixdesk.api.laws import Evidence, compare_laws, gather_evidence
 from mixdesk.api.recipes import read_recipe
 from mixdesk.core.errors import InputError
@@ -76,8 +76,7 @@ def write_desk(
 
 def _shared(study: Study) -> Shared | None:
     """What the domains of the study's corpus share, where that was measured and the corpus is there."""
-    folder = study.folder / study.config.corpus if study.config.corpus is not None else None
-    found = read_overlap(folder) if folder is not None and (folder / OVERLAP).is_file() else None
+    found = read_overlap(study.folder / study.config.corpus) if study.config.corpus is not None else None
     if found is None:
         return None
     leaked = list(zip(*found["leaked"], strict=True)) if found["sets"] else [()] * len(found["names"])

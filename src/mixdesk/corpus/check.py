@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from mixdesk.core.corpus import Shard
 from mixdesk.core.files import file_sha256, read_json
+from mixdesk.core.machine import n_cores
 from mixdesk.core.protocols import Progress
 from mixdesk.corpus.shards import MANIFEST, Manifest, Table
 from mixdesk.corpus.tokens import load_encoder
@@ -64,7 +64,7 @@ def check(folder: Path, progress: Progress | None = None) -> list[str]:
         return _shard(path, file, manifest, sizes) if isinstance(file, Shard) else _table(path, file)
 
     found = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(n_cores()) as pool:
         for one in pool.map(look, files):
             found.append(one)
             if progress is not None:

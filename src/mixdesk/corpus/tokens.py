@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import os
 import re
 import typing
 from collections.abc import Iterable, Sequence
@@ -27,6 +26,7 @@ from mixdesk.core import checks
 from mixdesk.core.corpus import Tokenizer
 from mixdesk.core.errors import InputError, MissingExtra
 from mixdesk.core.files import read_text
+from mixdesk.core.machine import n_cores
 
 # Special tokens that end a document in the tokenizers people use; the first that is there becomes the separator.
 SEPARATORS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>", "[SEP]")
@@ -111,7 +111,7 @@ class Encoder:
     def _pieces(self, texts: list[str]) -> list[list[int]]:
         """The ids of each text, by the quick way where there is one and it can."""
         if self._quick is not None and not any(len(one) > _DEEP and _BLANKS.search(one) for one in texts):
-            pieces: list[list[int]] = self._quick.encode_ordinary_batch(texts, num_threads=_n_threads())
+            pieces: list[list[int]] = self._quick.encode_ordinary_batch(texts, num_threads=n_cores())
             return pieces
         return [one.ids for one in self._model.encode_batch_fast(texts, add_special_tokens=False)]
 
@@ -231,10 +231,6 @@ def _proof() -> tuple[str, ...]:
     plane = [chr(i) for i in range(0x20, 0x10000) if not 0xD800 <= i < 0xE000 and chr(i).isprintable()]
     runs = "".join(c + " " * (i % 7 == 0) + "\n" * (i % 31 == 0) for i, c in enumerate(plane))
     return (inspect.getsource(inspect), inspect.getsource(typing), runs)
-
-
-def _n_threads() -> int:
-    return len(os.sched_getaffinity(0))
 
 
 def _n_bytes(piece: str, is_byte_level: bool) -> int:

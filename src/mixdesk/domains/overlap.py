@@ -122,7 +122,7 @@ def overlap(
     n, n_windows = checks.count("n", n, 1), checks.count("n_windows", n_windows, 1)
     n_texts = checks.count("n_texts", n_texts, 2)
     sets = sets or {}
-    windows_s = [_windows(list(texts), n) for texts in (sets or {}).values()]
+    windows_s = [_windows(list(texts), n) for texts in sets.values()]
     wanted = distinct(np.concatenate([np.zeros(0, np.uint64), *windows_s]))
     read = [
         _read((one.text for one in documents), n, n_windows, n_texts, wanted, np.random.default_rng([seed, k]))
@@ -143,7 +143,7 @@ def overlap(
     samples = [one.sample for one in read]
     return Overlap(
         names=tuple(domains),
-        sets=tuple(sets or {}),
+        sets=tuple(sets),
         n=n,
         windows_dd=windows_dd,
         kept_dd=kept_dd,

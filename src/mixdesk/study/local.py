@@ -8,7 +8,6 @@ one asks, whatever the number of workers. A strategy that is `eager` is asked as
 from __future__ import annotations
 
 import fcntl
-import os
 import queue
 import threading
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 from mixdesk.core import checks
 from mixdesk.core.errors import RecordError, WorkerError
 from mixdesk.core.files import write_json
+from mixdesk.core.machine import n_cores
 from mixdesk.core.plan import TrialSpec, question
 from mixdesk.core.protocols import Progress, Strategy, Trainer
 from mixdesk.core.trial import Event, StudyView
@@ -114,7 +114,7 @@ class _Crew:
 
     def __init__(self, study: Study, trainer: Trainer, jobs: int | None, progress: Progress | None) -> None:
         self.study, self.trainer, self.progress = study, trainer, progress
-        self.n_threads = _n_cores() if jobs is None else checks.count("jobs", jobs, 1)
+        self.n_threads = n_cores() if jobs is None else checks.count("jobs", jobs, 1)
         self.ended: Counter[str] = Counter()
         self.start = time.monotonic()
 
@@ -221,11 +221,6 @@ def _room(view: StudyView, left: int | None, handful: int) -> int:
     if (budget := view.budget) is not None and budget.seconds is not None:
         limits.append(handful * (sum(trial.seconds or 0.0 for trial in view.proxies) < budget.seconds))
     return max(min(limits, default=ROUND), 0)
-
-
-def _n_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

@@ -68,10 +68,7 @@ class Datatrove:
             index, metadata = (stem / (NAME.removesuffix(".ds") + end) for end in (INDEX, METADATA))
             ends = np.cumsum(np.concatenate([part.lengths for part in group]), dtype=np.int64)
             n_tokens = int(ends[-1]) if len(ends) else 0
-            with atomic(data, "wb") as handle:
-                index.unlink(missing_ok=True)
-                for part in group:
-                    write_ids(handle, part, dtype)
+            write_ids(data, index, group, dtype)
             write_text(metadata, f"{self.tokenizer}|{np.dtype(dtype).itemsize}\n{n_tokens}\n{n_tokens:,} tokens")
             with atomic(index, "wb") as handle:
                 handle.write(ends.astype("<u8").tobytes())

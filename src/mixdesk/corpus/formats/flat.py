@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixdesk.core.corpus import Tokenised, TokenPart
 from mixdesk.core.errors import InputError
+from mixdesk.core.files import atomic
 
 # Tokens held at once while writing.
 BLOCK = 1 << 20
@@ -101,16 +101,19 @@ def blocks(part: TokenPart) -> Iterator[NDArray[np.int64]]:
         yield np.concatenate(kept)
 
 
-def write_ids(handle: IO[bytes], part: TokenPart, dtype: str) -> None:
-    """Append the ids of a part as little-endian `dtype`, a block at a time.
+def write_ids(data: Path, index: Path, parts: Sequence[TokenPart], dtype: str) -> None:
+    """Write the ids of the parts as little-endian `dtype`, a block at a time; an older `index` of the file goes first.
 
     Raises:
-        InputError: an id that the type cannot hold.
+        InputError: an id that the type cannot hold, or a disk that is full.
     """
     kind = np.dtype(dtype).newbyteorder("<")
-    for block in blocks(part):
-        check_ids(block, dtype, part.domain)
-        handle.write(block.astype(kind).tobytes())
+    with atomic(data, "wb") as handle:
+        index.unlink(missing_ok=True)
+        for part in parts:
+            for block in blocks(part):
+                check_ids(block, dtype, part.domain)
+                handle.write(block.astype(kind).tobytes())
 
 
 def check_ids(ids: NDArray[np.int64], dtype: str, domain: str) -> None:

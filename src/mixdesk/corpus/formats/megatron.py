@@ -56,10 +56,7 @@ class Megatron:
         files: list[Path] = []
         for stem, group in by_place(parts, out):
             data, index = (stem.with_name(stem.name + end) for end in (".bin", ".idx"))
-            with atomic(data, "wb") as handle:
-                index.unlink(missing_ok=True)
-                for part in group:
-                    write_ids(handle, part, dtype)
+            write_ids(data, index, group, dtype)
             with atomic(index, "wb") as handle:
                 _write_index(handle, np.concatenate([part.lengths for part in group]), dtype)
             files += [data, index]

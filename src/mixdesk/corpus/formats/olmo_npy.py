@@ -78,10 +78,7 @@ class OlmoNpy:
         files: list[Path] = []
         for stem, group in by_place(parts, out):
             data, index = stem / f"{NAME}.npy", stem / f"{NAME}.csv.gz"
-            with atomic(data, "wb") as handle:
-                index.unlink(missing_ok=True)
-                for part in group:
-                    write_ids(handle, part, dtype)
+            write_ids(data, index, group, dtype)
             with atomic(index, "wb") as raw:
                 _write_index(raw, np.concatenate([part.lengths for part in group]))
             files += [data, index]
