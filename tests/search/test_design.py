@@ -69,6 +69,13 @@ def test_what_tells_most_reaches_the_corners_by_itself() -> None:
     assert "tells most about the other mixtures" in asked[-1].why
 
 
+def test_a_list_longer_than_the_candidates_goes_on_around_the_natural_mixture() -> None:
+    view = view_of(3, natural=(0.6, 0.3, 0.1), budget=Budget(n_trials=700))
+    asked = Design(n_replicates=1).ask(view, 700)
+    assert len({p.mixture for p in asked}) == 700
+    assert asked[-1].why.startswith("Dirichlet around natural")
+
+
 def test_anchors_come_first_unchanged_to_the_last_bit() -> None:
     view = view_of(8, natural=NATURAL)
     first, second = Design().ask(view, 2)

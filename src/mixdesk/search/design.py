@@ -181,9 +181,7 @@ class Design:
         elif self.method == "low_discrepancy" and pool is None:
             yield from (("low-discrepancy point", row) for row in low_discrepancy(space, n, seed))
         elif self.method == "dirichlet" and pool is None:
-            around = "natural^½" if np.ptp(base_d) > SAME else "uniform"
-            for i, row in enumerate(dirichlet(space, base_d, n, rng)):
-                yield f"Dirichlet around {around}, concentration {CONCENTRATIONS[i % 3]:g}", row
+            yield from _drawn(space, base_d, n, rng)
         elif self.method == "informative" or (self.method != "farthest_point" and pool is not None):
             rows = candidates(space, base_d, seed)
             if pool is None:
@@ -192,7 +190,7 @@ class Design:
             why = "tells most about the other mixtures" + ("" if pool is None else " of the pool")
             yield from ((why, rows[i]) for i in choose(rows, n, np.flatnonzero(is_before).tolist()))
             if pool is None and n > N_CANDIDATES:
-                yield from ((AROUND, row) for row in dirichlet(space, base_d, n, rng))
+                yield from _drawn(space, base_d, n, rng)
         else:
             if self.method == "grid" and pool is None:
                 k, rows = lattice(space, n - 2 - len(before_ad))
@@ -274,6 +272,12 @@ def dirichlet(
         else:
             out[i] = _pulled(space, drawn[:1], rng.random(1), middle)[0]
     return out
+
+
+def _drawn(space: Space, base_d: Floats, n: int, rng: np.random.Generator) -> Iterator[tuple[str, Floats]]:
+    around = "natural^½" if np.ptp(base_d) > SAME else "uniform"
+    for i, row in enumerate(dirichlet(space, base_d, n, rng)):
+        yield f"Dirichlet around {around}, concentration {CONCENTRATIONS[i % 3]:g}", row
 
 
 def low_discrepancy(space: Space, n: int, seed: int) -> Floats:
