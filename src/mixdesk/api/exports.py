@@ -170,8 +170,8 @@ def read_mixture(
     """The mixture in a configuration file of somebody's trainer, as shares of tokens where that can be known.
 
     Shares of rows or documents become shares of tokens by the mean lengths that the file's own data, a `mixdesk.json`
-    beside it or the corpus tell; without any they stay what they are, and a note says so. A file of ours that still says
-    what we wrote gives the mixture that was asked, before the target's rounding.
+    beside it or the corpus tell; without any they stay what they are, and a note says so. A file of ours that still
+    says what we wrote gives the mixture that was asked, before the target's rounding.
 
     Args:
         path: the file, or a folder that was exported.
