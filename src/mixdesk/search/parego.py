@@ -76,7 +76,7 @@ class ParEGO:
         tried = np.array([trial.spec.mixture.over(before.domains) for trial in before.at()])
         rows = untried(np.vstack(list(candidates(terrain, N_CANDIDATES, rng))), tried)
         kept = terrain.heeded(rows)[0]
-        rows = kept if len(kept) else rows
+        rows = kept if len(kept) >= size else rows
         used = np.flatnonzero(terrain.objective.weights(terrain.metrics) > 0.0)
         out: list[Proposal] = []
         taken = np.zeros(len(rows))
