@@ -76,7 +76,7 @@ class ParEGO:
         tried = np.array([trial.spec.mixture.over(before.domains) for trial in before.at()])
         rows = untried(np.vstack(list(candidates(terrain, N_CANDIDATES, rng))), tried)
         kept = terrain.heeded(rows)[0]
-        rows = kept if len(kept) >= size else rows
+        rows = kept if len(kept) else rows
         used = np.flatnonzero(terrain.objective.weights(terrain.metrics) > 0.0)
         out: list[Proposal] = []
         taken = np.zeros(len(rows))
@@ -93,7 +93,10 @@ class ParEGO:
                     why=f"along the front, {share_m.max():.0%} of the weight on {most}",
                 )
             )
-        return out
+        # Of a pool, what lies outside the region of the runs is no candidate, and left to the design.
+        named = {one.mixture for one in out}
+        rest = design_of(before, len(before.at()) + size) if len(out) < size else []
+        return out + [one for one in rest if one.mixture not in named][: size - len(out)]
 
 
 def _scaled(terrain: Terrain, rows: Floats, used: Ints, n: int) -> Floats:
