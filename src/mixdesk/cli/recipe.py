@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 import mixdesk
+from mixdesk.cli.completion import LAWS, STRATEGIES
 from mixdesk.cli.tables import JSON_OPTION, QUIET_OPTION, lines, read_pair, say, say_json, say_table
 from mixdesk.core.files import to_data
 from mixdesk.core.objective import Objective
@@ -25,7 +26,7 @@ OBJECTIVE = typer.Option([], help="METRIC or METRIC=WEIGHT; may be repeated. Def
 GUARD = typer.Option(
     [], help="METRIC<=natural+0.01 or METRIC<=1.2 (>= where higher is better); may be repeated. Beside the study's."
 )
-LAW = typer.Option(None, help="Default: the study's.")
+LAW = typer.Option(None, help="Default: the study's.", autocompletion=LAWS)
 RECIPE = typer.Argument(..., help="A recipe.json, or the study folder that holds it.")
 
 
@@ -66,8 +67,8 @@ def start(
 @app.command()
 def make(  # noqa: PLR0913  (its parameters are the command line)
     folder: Path = FOLDER,
-    law: str | None = typer.Option(None, help="Default: the study's."),
-    strategy: str | None = typer.Option(None, help="Default: the study's."),
+    law: str | None = LAW,
+    strategy: str | None = typer.Option(None, help="Default: the study's.", autocompletion=STRATEGIES),
     objective: list[str] = OBJECTIVE,
     guard: list[str] = GUARD,
     stages: int | None = typer.Option(

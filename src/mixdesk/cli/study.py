@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 import mixdesk
+from mixdesk.cli.completion import RUNNERS
 from mixdesk.cli.tables import JSON_OPTION, QUIET_OPTION, counted, lines, read_pair, say, say_json, say_table
 from mixdesk.cli.wizard import write_by_questions
 from mixdesk.core.errors import InputError
@@ -67,7 +68,9 @@ def run(
     folder: Path = FOLDER,
     trials: int | None = typer.Option(None, help="Stop after this many more trials. Default: the budget."),
     jobs: int | None = typer.Option(None, help="Workers of one thread each. Default: all cores."),
-    runner: str = typer.Option("local", help="local: this machine. ray: a Ray cluster (docs/cluster.md)."),
+    runner: str = typer.Option(
+        "local", help="local: this machine. ray: a Ray cluster (docs/cluster.md).", autocompletion=RUNNERS
+    ),
     address: str | None = typer.Option(None, help="Of the Ray cluster: auto or HOST:PORT. Default: this machine's."),
     quiet: bool = QUIET_OPTION,
 ) -> None:
