@@ -228,6 +228,7 @@ def _say(facts: dict[str, Any]) -> None:
         left[f"skipped: {one['reason']}"] = one["n"]
     if left:
         say_table([{"left out": reason, "documents": n} for reason, n in left.items()])
+    _say_leaks(facts["leaks"])
     lost: dict[str, int] = {}
     for step in facts["steps"]:
         for label, n in dict(step["lost"]).items():
@@ -236,6 +237,24 @@ def _say(facts: dict[str, Any]) -> None:
     for label, n in lost.items():
         if n > kept.get(label, 0):
             say(f"warning: cleaning removed {n} documents of `{label}` and left {kept.get(label, 0)}: see --samples")
+
+
+def _say_leaks(leaks: dict[str, Any]) -> None:
+    """What the texts, as they were read, held of each evaluation set, and in which domains."""
+    rows = []
+    for name, found in leaks.get("sets", {}).items():
+        hits = {label: of_set[name] for label, of_set in leaks["documents"].items() if name in of_set}
+        rows.append(
+            {
+                "evaluation set": name,
+                "items": found["items"],
+                "n-grams found in the texts": found["leaked"],
+                "documents with an item": sum(hits.values()),
+                "in": ", ".join(f"{label} {n:,}" for label, n in sorted(hits.items(), key=lambda pair: -pair[1])),
+            }
+        )
+    if rows:
+        say_table(rows, title="Hits against evaluation sets, before anything was removed:")
 
 
 def _bars(counts: list[int]) -> str:
