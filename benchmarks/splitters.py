@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/splitters.py [FOLDER] [SEEDS]
 
-1. with FOLDER, JSONL of texts, one file per domain, whose labels are hidden: adjusted Rand index of `by_cluster` by each
-   method, of `by_mixture` from 1 % of the labels (one per domain at least; exact, and a fifth of them wrong) and of its parts, and
-   of k-means from one start on the same vectors
+1. with FOLDER, JSONL of texts, one file per domain, whose labels are hidden: adjusted Rand index of `by_cluster` by
+   each method, of `by_mixture` from 1 % of the labels (one per domain at least; exact, and a fifth of them wrong) and
+   of its parts, and of k-means from one start on the same vectors
 2. with FOLDER: a taxonomy of every other domain that grows to all: what old corners and stored vectors are worth
    afterwards, beside a softmax classifier retrained
 3. clusters of different shapes, and equal ones near the threshold of exact recovery: k-means, EM, the semidefinite

@@ -53,10 +53,10 @@ class ByCluster:
     """The splitter.
 
     Fields: `method` k_means or hdbscan; `k` domains, with HDBSCAN at most; `min_cluster_size` texts of the sample that
-    are a dense place to HDBSCAN; `fine` clusters that are found first and merged to `k`, 0: as many as `k`; `least` share
-    of the sample below which a cluster is no domain; `score` a name among the documents' scores, and `floor` the mean of
-    it below which a cluster is no domain, "" : all are kept; `temperature` of the probabilities, 0: the nearest cluster
-    has all; `width` of the vectors; `seed` of embedding and k-means.
+    are a dense place to HDBSCAN; `fine` clusters that are found first and merged to `k`, 0: as many as `k`; `least`
+    share of the sample below which a cluster is no domain; `score` a name among the documents' scores, and `floor` the
+    mean of it below which a cluster is no domain, "" : all are kept; `temperature` of the probabilities, 0: the nearest
+    cluster has all; `width` of the vectors; `seed` of embedding and k-means.
     """
 
     title: ClassVar[str] = "clusters of what the texts are written with, named by their words"
