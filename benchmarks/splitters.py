@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/splitters.py [FOLDER] [SEEDS]
 
-1. with FOLDER, JSONL of texts, one file per domain, whose labels are hidden: adjusted Rand index of `by_cluster`, of
-   `by_mixture` from 1 % of the labels (one per domain at least; exact, and a fifth of them wrong) and of its parts, and
-   of k-means from one start on the same vectors
+1. with FOLDER, JSONL of texts, one file per domain, whose labels are hidden: adjusted Rand index of `by_cluster` by
+   each method, of `by_mixture` from 1 % of the labels (one per domain at least; exact, and a fifth of them wrong) and
+   of its parts, and of k-means from one start on the same vectors
 2. with FOLDER: a taxonomy of every other domain that grows to all: what old corners and stored vectors are worth
    afterwards, beside a softmax classifier retrained
 3. clusters of different shapes, and equal ones near the threshold of exact recovery: k-means, EM, the semidefinite
@@ -36,7 +36,7 @@ from sklearn.mixture import GaussianMixture
 from demo import machine_class
 from mixdesk.core.corpus import Document
 from mixdesk.core.observations import Floats, Ints
-from mixdesk.domains.by_cluster import ByCluster
+from mixdesk.domains.by_cluster import METHODS, ByCluster
 from mixdesk.domains.by_mixture import ByMixture
 from mixdesk.domains.embed import Embedder
 from mixdesk.domains.gaussian import adapt, adapt_online, start
@@ -94,11 +94,15 @@ def on_text(texts: list[str], truth_n: Ints, names: list[str], seeds: int) -> No
         everything = np.arange(n)
         for name, run in (
             ("k-means, one start", lambda s=seed, V=V_np: KMeans(k, n_init=1, random_state=s).fit_predict(V)),
-            (
-                "by_cluster",
-                lambda s=seed: [
-                    max(d, key=d.get, default="") for d in ByCluster(k=k, seed=s).prepare(bare).label(bare)
-                ],
+            *(
+                (
+                    f"by_cluster, {method}",
+                    lambda s=seed, m=method: [
+                        max(d, key=d.get, default="")
+                        for d in ByCluster(method=m, k=k, seed=s).prepare(bare).label(bare)
+                    ],
+                )
+                for method in METHODS
             ),
         ):
             began = time.process_time()

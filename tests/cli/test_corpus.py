@@ -55,6 +55,9 @@ def test_show_says_sizes_licences_tiers_and_what_was_left_out(built: Path) -> No
     assert all(len(documents) == 1 for documents in facts["samples"].values())
     told = run("show", built, "--samples", 1, "--overlap")
     assert "Shared 10-word windows" in told
+    leaks = told.split("Hits against evaluation sets, before anything was removed:\n")[1].splitlines()
+    assert leaks[1].split()[:2] == ["exam", "1"]
+    assert leaks[1].split()[-2:] == ["a", "1"]
 
 
 def test_split_cuts_by_licence_and_check_finds_damage(built: Path, tmp_path: Path) -> None:

@@ -197,3 +197,30 @@ def test_two_stages_are_shown_beside_their_average(folder: Path, tmp_path: Path)
     for share in (0.0, 1.5):
         with pytest.raises(InputError, match="last_share"):
             mx.make_recipe(study, law="exponential", last_share=share)
+
+
+RULE = """name = "formula"
+objective = { terms = { "bpb/domain/*" = 1.0 } }
+budget = { n_trials = 2 }
+trainer = { name = "synthetic", options = { d = 3, m = 2, noise = 0.001 } }
+rungs = [{ label = "proxy", scale = { n_tokens = 1000 } }]
+strategy = { name = "rule", options = { rule = "uniform" } }
+"""
+
+
+def test_a_formula_answers_without_a_law_and_a_confirmation_judges_it(tmp_path: Path) -> None:
+    (tmp_path / "study.toml").write_text(RULE)
+    mx.run_study(mx.new_study(tmp_path), jobs=1)
+    out = run("make", tmp_path, code=3)
+    assert "The mixture is a formula's, and the runs are too few for a law" in out
+    assert "Confirm it" in out
+    assert "outside the region" not in out
+    recipe = mx.read_recipe(tmp_path)
+    assert recipe.mixture == mx.Mixture.uniform(recipe.mixture.domains)
+    assert (recipe.provenance.law, recipe.comparisons) == ("", ())
+    assert not list((tmp_path / "laws").glob("*"))
+    assert "needs at least 5 mixtures" in run("make", tmp_path, "--strategy", "exact", code=3)
+    assert "law over 3 domains needs" in run("show", tmp_path, "--why", "d00", code=3)
+    assert mx.write_desk(mx.open_study(tmp_path)).exists()
+    judged = run("confirm", tmp_path, "--replicates", "2", "--jobs", "1", "--quiet")
+    assert judged.startswith("Do not train on this mixture: natural is better.")

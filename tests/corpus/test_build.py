@@ -18,6 +18,7 @@ from mixdesk.core.mixture import Mixture
 from mixdesk.core.plan import Plug
 from mixdesk.corpus import build as module
 from mixdesk.corpus.build import build
+from mixdesk.corpus.check import check
 from mixdesk.corpus.documents import read_tables
 from mixdesk.corpus.near import Near
 from mixdesk.corpus.shards import open_store
@@ -418,3 +419,29 @@ def test_memory_does_not_grow_with_the_text(tmp_path: Path) -> None:
         return 7 if n_bytes > 95_000_000 and grown < 60_000 else 8
 
     assert in_child(limited) == 7
+
+
+@pytest.mark.parametrize("limit", [2_000, 20_000, 40_000, 60_000])
+def test_a_full_disk_over_an_existing_corpus_leaves_that_as_it_was(sources: Path, tmp_path: Path, limit: int) -> None:
+    """Nothing that the old manifest names is touched before the new one is whole."""
+    out = tmp_path / "out"
+    first = build([sources / "train"], out, name="c", tokenizer="bytes")
+    before = tree(out)
+    (sources / "train" / "web" / "more.txt").write_text(text(5000))
+
+    def limited() -> int:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        try:
+            build([sources / "train"], out, name="c", tokenizer="bytes")
+        except InputError as error:
+            return 7 if "could not be written" in error.wrong else 8
+        return 0
+
+    assert in_child(limited) == 7
+    assert check(out) == []
+    assert open_store(out).corpus == first
+    after = tree(out)
+    assert {name: after.get(name) for name in before} == before
+    second = build([sources / "train"], out, name="c", tokenizer="bytes")
+    assert second.fingerprint != first.fingerprint
+    assert check(out) == []

@@ -128,3 +128,35 @@ def test_clusters_of_installed_text_agree_with_its_labels():
     assert verdict.ari_s.mean() > 0.6
     assert verdict.ari_s.mean() > verdict.plain_ari_s.mean()
     assert verdict.stability > verdict.plain_stability
+
+
+def test_hdbscan_finds_how_many_topics_there_are_and_gives_every_text_a_domain():
+    rng = np.random.default_rng(0)
+    topics = [
+        line.split() for line in ("river boat water fish lake", "engine wheel motor oil gear", "flour sugar oven salt")
+    ]
+    texts = [Document(text=" ".join(rng.choice(topics[i % 3], size=40))) for i in range(120)]
+    texts += [Document(text=" ".join(rng.choice([w for words in topics for w in words], size=40))) for _ in range(6)]
+    splitter = ByCluster(method="hdbscan", k=20, min_cluster_size=10)
+    found = splitter.prepare(texts)
+    assert len(found.names) == 3
+    shares = found.label(texts)
+    assert all(shares), "noise has the domain it lies nearest to"
+    domains = np.array([max(one, key=one.get) for one in shares])[:120]
+    assert all(len(set(domains[i::3])) == 1 for i in range(3))
+    assert max(len(one) for one in shares[120:]) > 1, "what lies between topics is soft"
+    back = ByCluster().restore(json.loads(json.dumps(found.to_dict())))
+    assert back.label(texts) == shares
+    assert splitter.prepare(texts).label(texts) == shares
+    assert len(ByCluster(method="hdbscan", k=2, min_cluster_size=10).prepare(texts).names) == 2
+
+
+def test_hdbscan_says_where_no_place_is_dense():
+    rng = np.random.default_rng(0)
+    alike = [Document(text=" ".join(rng.choice(["stone", "wind", "grass", "light", "rain"], 40))) for _ in range(60)]
+    with pytest.raises(NotEnoughEvidence, match="no dense places"):
+        ByCluster(method="hdbscan", min_cluster_size=25).prepare(alike)
+    with pytest.raises(NotEnoughEvidence, match="too few documents"):
+        ByCluster(method="hdbscan", min_cluster_size=40).prepare(alike)
+    with pytest.raises(InputError, match="did you mean `hdbscan`"):
+        ByCluster(method="hdbscn")

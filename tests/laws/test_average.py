@@ -102,6 +102,20 @@ def test_fits_without_a_part_have_not_seen_it():
     assert gap.max() < 0.2, "only the start of the hyper-parameters and the weights' folds know of it"
 
 
+def test_parts_that_leave_mixtures_out_of_every_part_are_completed():
+    """Every run has a say in the weights: the fit to all rows is the same whatever part of the parts is asked for."""
+    obs = loglinear(4, 2, 1, 0.1).observations(np.random.default_rng(1).dirichlet(np.ones(4), 40))
+    whole = Average().fit(obs)
+    for parts in ([], folds(obs, 10)[:1], folds(obs, 10)[:3], [folds(obs, 10)[0][:1]]):
+        full, held = Average().cross_fit(obs, parts)
+        assert len(held) == len(parts)
+        for fit in (full, *held):
+            assert np.isfinite(fit.mix_mm).all()
+            np.testing.assert_allclose(fit.weight_km.sum(0), 1.0)
+        near = full.predict(obs.inputs()).mean_qm - whole.predict(obs.inputs()).mean_qm
+        assert np.abs(near).max() < 0.02 * obs.Y_nm.std(0).max()
+
+
 def test_a_metric_with_few_runs_leaves_its_members_out_and_no_other_metric_changes():
     world = power_sum(8, 2, 0, 0.1)
     obs = world.observations(swarm(world, 30, 0))

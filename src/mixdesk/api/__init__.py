@@ -55,8 +55,10 @@ from mixdesk.api.studies import (
     open_study,
     parts,
     run_study,
+    study_schema,
     tell_study,
 )
+from mixdesk.api.wizard import check_new_study, plan_study, survey_corpus, write_plan
 
 __all__ = [
     "Evidence",
@@ -64,6 +66,7 @@ __all__ = [
     "ask_study",
     "build_corpus",
     "check_corpus",
+    "check_new_study",
     "compare_laws",
     "confirm_recipe",
     "demo",
@@ -87,6 +90,7 @@ __all__ = [
     "open_study",
     "pareto",
     "parts",
+    "plan_study",
     "predict",
     "predict_csv",
     "rank_laws",
@@ -101,9 +105,12 @@ __all__ = [
     "smallest_move",
     "split_corpus",
     "start_recipe",
+    "study_schema",
+    "survey_corpus",
     "tell_study",
     "verify_export",
     "why_weight",
     "worth_more",
     "write_desk",
+    "write_plan",
 ]

@@ -33,7 +33,8 @@ def write_desk(
     Args:
         study: the study.
         out: where to write.
-        recipes: headline first; default: the study's `recipe.json`, then its other `recipe*.json`.
+        recipes: headline first; default: the study's `recipe.json`, then its other `recipe*.json`. One without a law
+            (a formula's, of too few runs) has nothing that the page could draw and is left out.
         evidence: per recipe, as `gather_evidence` returns it; default: gathered now.
 
     Raises:
@@ -43,6 +44,7 @@ def write_desk(
     if recipes is None:
         paths = sorted(study.folder.glob("recipe*.json"), key=lambda found: (found.name != "recipe.json", found.name))
         recipes = [read_recipe(found) for found in paths]
+    recipes = [recipe for recipe in recipes if recipe.provenance.law]
     domains = set(study.view().domains)
     for recipe in recipes:
         strange = sorted(set(recipe.plan.schedule.domains) ^ domains)

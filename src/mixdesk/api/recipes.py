@@ -23,12 +23,15 @@ from mixdesk.core.objective import Objective
 from mixdesk.core.plan import Plug, Recommendation
 from mixdesk.core.protocols import Progress
 from mixdesk.core.recipe import NATURAL, RIVALS, CardScore, Move, ParetoPoint, PredictionCard, Recipe
+from mixdesk.core.scale import Scale
+from mixdesk.core.space import Space
 from mixdesk.core.trial import StudyView
 from mixdesk.recipe import card, compose, confirm, moves
 from mixdesk.recipe.judge import FEW_PER_DOMAIN, FIRM_PAIRS, Ground, Weakness, weakness
 from mixdesk.recipe.predicted import OBJECTIVE, rung_of
 from mixdesk.recipe.start import MAX_EPOCHS, Start, start_mixtures
 from mixdesk.recipe.why import Why, explain
+from mixdesk.search.feasible import settle
 from mixdesk.search.ladder import general_mixture
 from mixdesk.search.move import smallest_step
 from mixdesk.search.pareto import pareto_set, wanted
@@ -39,18 +42,24 @@ from mixdesk.study.columns import usual_column
 from mixdesk.study.study import Study
 
 
-def start_recipe(folder: Path | str, *, n_tokens: int | str, max_epochs: float = MAX_EPOCHS) -> tuple[Start, ...]:
+def start_recipe(folder: Path | str, *, n_tokens: int | str, max_epochs: float | None = None) -> tuple[Start, ...]:
     """Mixtures without evidence for a run of `n_tokens`, from the token counts of a corpus or study folder.
 
-    `n_tokens`: a whole number, or a text such as 20M, 1.5B or 1e9.
+    Those of a study keep its constraints, in a run of `n_tokens`; each says what they moved.
+
+    Args:
+        folder: of a corpus, or of a study with one.
+        n_tokens: a whole number, or a text such as 20M, 1.5B or 1e9.
+        max_epochs: how often a domain may be passed; default: the study's, else 4.
 
     Raises:
         InputError: the study has no token counts, or `n_tokens` is no whole number.
-        Infeasible: `max_epochs` passes over all domains are shorter than the run.
+        Infeasible: `max_epochs` passes over all domains are shorter than the run, or the study's constraints leave no
+            mixture in it.
     """
     n_run = sizes.told("n_tokens", n_tokens)
-    is_study = (Path(folder) / "study.db").exists()
-    corpus = open_study(folder).view().corpus if is_study else open_corpus(folder)
+    view = open_study(folder).view() if (Path(folder) / "study.db").exists() else None
+    corpus = open_corpus(folder) if view is None else view.corpus
     if corpus is None:
         raise InputError(
             f"the study at `{folder}` has no token counts",
@@ -58,7 +67,13 @@ def start_recipe(folder: Path | str, *, n_tokens: int | str, max_epochs: float =
             bound="unique training tokens per domain",
             remedy="give the folder of a corpus",
         )
-    return start_mixtures(corpus, n_run, max_epochs)
+    if view is None:
+        return start_mixtures(corpus, n_run, MAX_EPOCHS if max_epochs is None else max_epochs)
+    limits = view.constraints
+    if max_epochs is not None:
+        limits = dataclasses.replace(limits, max_epochs=max_epochs)
+    space = settle(Space.build(limits, view.domains, corpus, Scale(n_tokens=n_run)))
+    return start_mixtures(corpus, n_run, limits.max_epochs or MAX_EPOCHS, space)
 
 
 def make_recipe(
@@ -82,29 +97,41 @@ def make_recipe(
     recipe too: read `recipe.verdict`. Its prediction card, frozen on `date` (ISO; default: today), is kept in the
     study as `cards/<id>.json` too, which nothing overwrites.
 
+    A strategy that needs no law (`rule`) has an answer where the runs are too few for one: nothing is predicted of it
+    then, and only a confirmation can judge it.
+
     Raises:
         NotEnoughEvidence: too few finished trials to fit the law at all.
         Infeasible: no mixture satisfies the constraints, or none keeps the guards.
     """
-    found = evidence or _evidence(study, law, objective or study.config.objective)
+    wanted = objective or (study.config.objective if evidence is None else evidence.objective)
     plug = plug_of(strategy, study.config.strategy)
-    chooser = make_strategy(study.config, plug, found.law)
-    view = dataclasses.replace(study.view(), objective=found.objective)
+    chooser = make_strategy(study.config, plug, law if evidence is None else evidence.law)
+    try:
+        found = evidence or _evidence(study, law, wanted)
+    except NotEnoughEvidence:
+        if getattr(chooser, "needs_law", True):
+            raise
+        found = None
+    view = dataclasses.replace(study.view(), objective=wanted)
+    fit, used = (None, "") if found is None else (found.fit, found.law.name)
+    cited = (chooser.reference, registry.part("laws", used).reference if used else "")
     recipe = compose.compose(
         view,
-        found.fit,
-        _staged(view, chooser.recommend(view, found.fit), last_share),
-        found.scores,
-        law=found.law.name,
+        fit,
+        _staged(view, chooser.recommend(view, fit), last_share),
+        () if found is None else found.scores,
+        law=used,
         strategy=plug.name,
         version=__version__,
-        references=tuple(key for key in (chooser.reference, registry.part("laws", found.law.name).reference) if key),
+        references=tuple(key for key in cited if key),
     )
     frozen = card.freeze(recipe, view, date or datetime.datetime.now(tz=datetime.UTC).date().isoformat())
     recipe = dataclasses.replace(recipe, card=_kept(study, frozen))
     with contextlib.suppress(NotEnoughEvidence):  # the plan may have been trained by an earlier confirmation
         recipe = confirm.confirmed(recipe, view)
-    save_fit(study, found.fit, found.law)
+    if found is not None:
+        save_fit(study, found.fit, found.law)
     write_json(Path(out) if out is not None else study.folder / "recipe.json", recipe)
     return recipe
 
@@ -238,7 +265,7 @@ def why_weight(
     """
     asked = recipe or read_recipe(study.folder)
     view = dataclasses.replace(study.view(), objective=asked.objective)
-    found = evidence or _evidence(study, law or asked.provenance.law, view.objective)
+    found = evidence or _evidence(study, law or asked.provenance.law or None, view.objective)
     notes = []
     weak = _weakness(view, found)
     if weak is not None:

@@ -26,7 +26,7 @@ from mixdesk.core.trial import StudyView
 from mixdesk.recipe import compose
 from mixdesk.search import replicates
 from mixdesk.search.feasible import settle
-from mixdesk.study import extend, importer, local
+from mixdesk.study import extend, importer, local, schema
 from mixdesk.study.columns import Columns
 from mixdesk.study.config import StudyConfig
 from mixdesk.study.study import Study
@@ -362,6 +362,11 @@ def parts(kind: str | None = None) -> list[dict[str, Any]]:
     """Every part with its kind, name, title and paper; of one kind if named."""
     kinds = [kind] if kind is not None else list(registry.ROOMS)
     return [part_facts(k, name) for k in kinds for name in registry.names(k, outside=True)]
+
+
+def study_schema() -> str:
+    """The JSON Schema of `study.toml` as text, with the parts that are installed here."""
+    return schema.schema_text(outside=True)
 
 
 def _with_world(config: StudyConfig) -> tuple[StudyConfig, Corpus | None]:

@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 import mixdesk
+from mixdesk.cli.completion import FORMATS, RUNNERS, SPLITTERS, STEPS, TOKENIZERS
 from mixdesk.cli.tables import JSON_OPTION, QUIET_OPTION, cut, lines, say, say_json, say_table
 from mixdesk.core.errors import InputError
 
@@ -24,17 +25,21 @@ def build(  # noqa: PLR0913  (its parameters are the command line)
     ),
     out: Path = typer.Option(..., "--out", "-o", help="Folder of the corpus."),
     eval_sets: list[str] = typer.Option([], "--eval", help="NAME=PATH of texts held out whole; may be repeated."),
-    tokenizer: str = typer.Option("bpe", help="bpe (trained here), bytes, or the path of a tokenizer.json."),
+    tokenizer: str = typer.Option(
+        "bpe", help="bpe (trained here), bytes, or the path of a tokenizer.json.", autocompletion=TOKENIZERS
+    ),
     vocab_size: int = typer.Option(2048, help="Vocabulary of the trained BPE."),
     clean: bool = typer.Option(False, "--clean", help="The cleaning steps for text of any kind."),
-    steps: list[str] = typer.Option([], "--step", help="A cleaning step, e.g. c4:terminal=false; may be repeated."),
+    steps: list[str] = typer.Option(
+        [], "--step", help="A cleaning step, e.g. c4:terminal=false; may be repeated.", autocompletion=STEPS
+    ),
     near: float | None = typer.Option(None, help="Remove near copies from this Jaccard similarity on, e.g. 0.8."),
     keep_leaks: bool = typer.Option(False, "--keep-leaks", help="Keep documents that hold evaluation items."),
-    splitter: str = typer.Option("by_label", help=SPLITTER),
+    splitter: str = typer.Option("by_label", help=SPLITTER, autocompletion=SPLITTERS),
     installed: bool = typer.Option(False, "--installed", help="The demo's text: this Python and its packages."),
     skip_broken: bool = typer.Option(False, "--skip-broken", help="Count broken inputs, do not stop."),
     jobs: int | None = JOBS,
-    runner: str = typer.Option("local", help="local: this machine; ray: a Ray cluster."),
+    runner: str = typer.Option("local", help="local: this machine; ray: a Ray cluster.", autocompletion=RUNNERS),
     address: str | None = typer.Option(None, help="Of the Ray cluster, HOST:PORT or auto."),
     quiet: bool = QUIET_OPTION,
 ) -> None:
@@ -88,7 +93,9 @@ def import_(
     ),
     out: Path = typer.Option(..., "--out", "-o", help="Folder of the corpus."),
     tokenizer: str = typer.Option(..., help="Path of the tokenizer.json that the ids are of, or its name."),
-    format: str | None = typer.Option(None, help="megatron, mds, olmo_npy or datatrove; default: by the files."),
+    format: str | None = typer.Option(
+        None, help="megatron, mds, olmo_npy or datatrove; default: by the files.", autocompletion=FORMATS
+    ),
     n_tokens: float | None = typer.Option(None, help="Tokens of a run, for the epochs of each domain, e.g. 1e9."),
 ) -> None:
     """Somebody's tokenised data by its index alone: counts, natural weights, epochs. No text or token is read.
@@ -126,7 +133,7 @@ def import_(
 @app.command()
 def split(
     folder: Path = typer.Argument(..., help="Folder of a built corpus."),
-    splitter: str = typer.Argument(..., help=SPLITTER),
+    splitter: str = typer.Argument(..., help=SPLITTER, autocompletion=SPLITTERS),
     out: Path = typer.Option(..., "--out", "-o", help="Folder of the new corpus."),
     jobs: int | None = JOBS,
     quiet: bool = QUIET_OPTION,
@@ -221,6 +228,7 @@ def _say(facts: dict[str, Any]) -> None:
         left[f"skipped: {one['reason']}"] = one["n"]
     if left:
         say_table([{"left out": reason, "documents": n} for reason, n in left.items()])
+    _say_leaks(facts["leaks"])
     lost: dict[str, int] = {}
     for step in facts["steps"]:
         for label, n in dict(step["lost"]).items():
@@ -229,6 +237,24 @@ def _say(facts: dict[str, Any]) -> None:
     for label, n in lost.items():
         if n > kept.get(label, 0):
             say(f"warning: cleaning removed {n} documents of `{label}` and left {kept.get(label, 0)}: see --samples")
+
+
+def _say_leaks(leaks: dict[str, Any]) -> None:
+    """What the texts, as they were read, held of each evaluation set, and in which domains."""
+    rows = []
+    for name, found in leaks.get("sets", {}).items():
+        hits = {label: of_set[name] for label, of_set in leaks["documents"].items() if name in of_set}
+        rows.append(
+            {
+                "evaluation set": name,
+                "items": found["items"],
+                "n-grams found in the texts": found["leaked"],
+                "documents with an item": sum(hits.values()),
+                "in": ", ".join(f"{label} {n:,}" for label, n in sorted(hits.items(), key=lambda pair: -pair[1])),
+            }
+        )
+    if rows:
+        say_table(rows, title="Hits against evaluation sets, before anything was removed:")
 
 
 def _bars(counts: list[int]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 import mixdesk
+from mixdesk.cli.completion import LAWS, SEVERAL_LAWS
 from mixdesk.cli.tables import (
     JSON_OPTION,
     QUIET_OPTION,
@@ -39,7 +40,9 @@ LONGEST_TITLE = 90
 @app.command()
 def fit(
     folder: Path = FOLDER,
-    law: str | None = typer.Option(None, help="A name from `mixdesk list laws`. Default: the study's."),
+    law: str | None = typer.Option(
+        None, help="A name from `mixdesk list laws`. Default: the study's.", autocompletion=LAWS
+    ),
     out: Path | None = typer.Option(None, "--out", "-o", help="Default: FOLDER/laws/<name>.json."),
 ) -> None:
     """Fit a law on the finished trials and write it.
@@ -53,7 +56,9 @@ def fit(
 @app.command()
 def compare(
     folder: Path = FOLDER,
-    laws: list[str] = typer.Option([], help="Laws to compare, separated by commas; may be repeated. Default: all."),
+    laws: list[str] = typer.Option(
+        [], help="Laws to compare, separated by commas; may be repeated. Default: all.", autocompletion=SEVERAL_LAWS
+    ),
     metric: str | None = typer.Option(None, help="Judge by this metric. Default: the study's objective."),
     curve: bool = typer.Option(True, help="Say whether more trials would help (fits the best law a few times more)."),
     as_json: bool = JSON_OPTION,

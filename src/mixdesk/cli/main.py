@@ -9,12 +9,12 @@ import typer
 
 import mixdesk
 from mixdesk.cli import corpus, law, recipe, study
+from mixdesk.cli.completion import KINDS
 from mixdesk.cli.tables import JSON_OPTION, QUIET_OPTION, lines, say_table
 from mixdesk.core.errors import MixdeskError
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="In what proportions should a language model be made, and how do you know?\n\n"
@@ -48,7 +48,9 @@ def demo(
 
 @app.command("list")
 def list_parts(
-    kind: str | None = typer.Argument(None, help="A kind of part: laws, strategies, splitters, steps …; default: all."),
+    kind: str | None = typer.Argument(
+        None, help="A kind of part: laws, strategies, splitters, steps …; default: all.", autocompletion=KINDS
+    ),
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Every part with its title and paper.

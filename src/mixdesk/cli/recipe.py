@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 import mixdesk
+from mixdesk.cli.completion import LAWS, STRATEGIES
 from mixdesk.cli.exported import print_export, print_mixture, print_verification
 from mixdesk.cli.tables import JSON_OPTION, QUIET_OPTION, lines, read_pair, say, say_json, say_table
 from mixdesk.core.files import to_data
@@ -26,7 +27,7 @@ OBJECTIVE = typer.Option([], help="METRIC or METRIC=WEIGHT; may be repeated. Def
 GUARD = typer.Option(
     [], help="METRIC<=natural+0.01 or METRIC<=1.2 (>= where higher is better); may be repeated. Beside the study's."
 )
-LAW = typer.Option(None, help="Default: the study's.")
+LAW = typer.Option(None, help="Default: the study's.", autocompletion=LAWS)
 RECIPE = typer.Argument(..., help="A recipe.json, or the study folder that holds it.")
 
 
@@ -34,10 +35,12 @@ RECIPE = typer.Argument(..., help="A recipe.json, or the study folder that holds
 def start(
     folder: Path = typer.Argument(..., help="Folder of a corpus, or of a study with one."),
     n_tokens: str = typer.Option(..., help="Tokens of the run: a number such as 20000000, 20M or 1e9."),
-    max_epochs: float = typer.Option(4.0, help="How often a domain may be passed."),
+    max_epochs: float | None = typer.Option(None, help="How often a domain may be passed. Default: the study's, or 4."),
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Mixtures to start from without evidence: rules over token counts, with epochs and when to prefer which.
+
+    Those of a study keep its constraints; what these moved is said.
 
     Example: mixdesk recipe start my-corpus --n-tokens 20M
     """
@@ -55,15 +58,18 @@ def start(
     ]  # fmt: skip
     say_table(rows, title=f"Weights and epochs in a run of {n_tokens} tokens:")
     for one in found:
-        over = "" if one.is_within else f" (repeats more than {max_epochs:g} epochs here)"
+        over = "" if one.is_within else " (repeats a domain more often than is allowed here)"
         say(f"{one.name}: {one.prefer}{over}.")
+        if one.moved:
+            moved = ", ".join(f"{name} {change:+.4f}".replace("-", "−") for name, change in one.moved)
+            say(f"  moved by the study's constraints: {moved}; held by {', '.join(one.binding) or 'none of them now'}")
 
 
 @app.command()
 def make(  # noqa: PLR0913  (its parameters are the command line)
     folder: Path = FOLDER,
-    law: str | None = typer.Option(None, help="Default: the study's."),
-    strategy: str | None = typer.Option(None, help="Default: the study's."),
+    law: str | None = LAW,
+    strategy: str | None = typer.Option(None, help="Default: the study's.", autocompletion=STRATEGIES),
     objective: list[str] = OBJECTIVE,
     guard: list[str] = GUARD,
     stages: int | None = typer.Option(

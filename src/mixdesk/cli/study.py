@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import typer
 
 import mixdesk
+from mixdesk.cli.completion import RUNNERS
 from mixdesk.cli.tables import JSON_OPTION, QUIET_OPTION, counted, lines, read_pair, say, say_json, say_table
+from mixdesk.cli.wizard import write_by_questions
 from mixdesk.core.errors import InputError
 from mixdesk.core.files import to_data
 from mixdesk.core.trial import StudyView, Trial
@@ -29,14 +31,36 @@ FOLDER = typer.Argument(..., help="Folder of the study.")
 def new(
     folder: Path = FOLDER,
     config: Path | None = typer.Option(None, "--config", help="Another TOML file than FOLDER/study.toml."),
+    wizard: bool = typer.Option(False, "--wizard", help="Write a commented study.toml by a few questions first."),
 ) -> None:
     """Start a study from its `study.toml`; checks corpus, parts and constraints.
 
+    With --wizard the file is written first, from a corpus and a few questions with defaults; nothing is overwritten
+    unasked.
+
     Example: mixdesk study new my-study
     """
+    if wizard:
+        if config is not None:
+            raise InputError(
+                "--wizard writes the file that --config names",
+                value=str(config),
+                bound="one of the two",
+                remedy="leave one out",
+            )
+        say(f"{write_by_questions(folder)} is written.")
     study = mixdesk.new_study(folder, config)
     view = study.view()
     say(f"{view.name}: {len(view.domains)} domains, objective {view.objective.title}. Next: mixdesk study run {folder}")
+
+
+@app.command()
+def schema() -> None:
+    """The JSON Schema of `study.toml`, by which an editor completes and checks it; names the parts installed here.
+
+    Example: mixdesk study schema > study.schema.json
+    """
+    say(mixdesk.study_schema().rstrip("\n"))
 
 
 @app.command()
@@ -44,7 +68,9 @@ def run(
     folder: Path = FOLDER,
     trials: int | None = typer.Option(None, help="Stop after this many more trials. Default: the budget."),
     jobs: int | None = typer.Option(None, help="Workers of one thread each. Default: all cores."),
-    runner: str = typer.Option("local", help="local: this machine. ray: a Ray cluster (docs/cluster.md)."),
+    runner: str = typer.Option(
+        "local", help="local: this machine. ray: a Ray cluster (docs/cluster.md).", autocompletion=RUNNERS
+    ),
     address: str | None = typer.Option(None, help="Of the Ray cluster: auto or HOST:PORT. Default: this machine's."),
     quiet: bool = QUIET_OPTION,
 ) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
-from pydantic import BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
 
 from mixdesk.core.errors import InputError
 
@@ -19,9 +19,19 @@ def _as_items(value: Any) -> Any:
 
 
 # A mapping name → number: (name, number) pairs sorted by name in memory, a JSON object on disk.
-Pairs = Annotated[tuple[tuple[str, float], ...], BeforeValidator(_as_items), PlainSerializer(dict)]
+Pairs = Annotated[
+    tuple[tuple[str, float], ...],
+    BeforeValidator(_as_items),
+    PlainSerializer(dict),
+    WithJsonSchema({"type": "object", "additionalProperties": {"type": "number"}}),
+]
 # The same for options of any JSON kind.
-Options = Annotated[tuple[tuple[str, Any], ...], BeforeValidator(_as_items), PlainSerializer(dict)]
+Options = Annotated[
+    tuple[tuple[str, Any], ...],
+    BeforeValidator(_as_items),
+    PlainSerializer(dict),
+    WithJsonSchema({"type": "object"}),
+]
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)

@@ -83,7 +83,8 @@ class Strategy(Protocol):
     """Who chooses the next trials. Pure: same view, same answer.
 
     `eager`: it may be asked again while trials are out; else it is asked when every trial has its answer. One that
-    learns from a law while it asks has a constructor field `law: Law`, which `api` fills with the study's.
+    learns from a law while it asks has a constructor field `law: Law`, which `api` fills with the study's. One whose
+    answer looks at neither runs nor law says `needs_law: ClassVar[bool] = False`.
     """
 
     title: ClassVar[str]

@@ -68,7 +68,10 @@ class GuardCheck:
 
 @core_type
 class Provenance:
-    """Where the numbers come from, enough to make them again. `rungs` labels of the study's sizes in its order."""
+    """Where the numbers come from, enough to make them again.
+
+    `rungs` labels of the study's sizes in its order; `law` empty where the mixture is a formula's and no law was there.
+    """
 
     study: str
     record_sha256: str

@@ -1,13 +1,15 @@
 """Domains where no label says any: embed, k-means, prune, merge, and a name from the words each cluster has most of.
 
     v_n      vector of a text (`domains/embed.py`)
-    c_j      `fine` centroids of k-means, the best of N_STARTS starts
+    c_j      `fine` centroids of k-means, the best of N_STARTS starts; or the means of HDBSCAN's clusters, as many as
+             the texts have dense places, without the texts that it calls noise
     prune    clusters with less than `least` of the sample, or whose mean of `score` is below `floor`, are no domain
     merge    what is left, by average linkage of centroids, to `k` domains
     p(j|v)   ∝ exp(−|v − c_j|² / (temperature · s²)),  s² = mean |v − c|² of the sample to its nearest centroid
 
 A domain's probability is the sum over its clusters; the share of pruned clusters belongs nowhere. A text that lies
-nearest to a pruned cluster has no domain.
+nearest to a pruned cluster has no domain. A text that HDBSCAN calls noise belongs to the clusters it lies near, as
+every other does.
 
 A name is two words: those with the largest p(w|domain) ln(p(w|domain) / p(w)), p the share of documents with w.
 
@@ -25,7 +27,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.cluster import AgglomerativeClustering, KMeans
+from sklearn.cluster import HDBSCAN, AgglomerativeClustering, KMeans
 from threadpoolctl import threadpool_limits
 
 from mixdesk.core import checks
@@ -34,6 +36,7 @@ from mixdesk.core.errors import NotEnoughEvidence
 from mixdesk.core.observations import Floats, Ints
 from mixdesk.domains.embed import Embedder, Embedding
 
+METHODS = ("k_means", "hdbscan")
 N_STARTS = 10
 # Clusters from which one start is enough: then they are to be merged anyway.
 MANY = 100
@@ -49,15 +52,18 @@ _WORD = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]{2}|[^\W\d_]{2,20}
 class ByCluster:
     """The splitter.
 
-    Fields: `k` domains; `fine` clusters that are found first and merged to `k`, 0: as many as `k`; `least` share of
-    the sample below which a cluster is no domain; `score` a name among the documents' scores, and `floor` the mean of
-    it below which a cluster is no domain, "" : all are kept; `temperature` of the probabilities, 0: the nearest cluster
-    has all; `width` of the vectors; `seed` of embedding and k-means.
+    Fields: `method` k_means or hdbscan; `k` domains, with HDBSCAN at most; `min_cluster_size` texts of the sample that
+    are a dense place to HDBSCAN; `fine` clusters that are found first and merged to `k`, 0: as many as `k`; `least`
+    share of the sample below which a cluster is no domain; `score` a name among the documents' scores, and `floor` the
+    mean of it below which a cluster is no domain, "" : all are kept; `temperature` of the probabilities, 0: the nearest
+    cluster has all; `width` of the vectors; `seed` of embedding and k-means.
     """
 
     title: ClassVar[str] = "clusters of what the texts are written with, named by their words"
     reference: ClassVar[str] = "climb"
+    method: str = "k_means"
     k: int = 20
+    min_cluster_size: int = 20
     fine: int = 0
     least: float = 0.002
     score: str = ""
@@ -67,7 +73,9 @@ class ByCluster:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        checks.one_of("method", self.method, METHODS)
         checks.count("k", self.k, 2)
+        checks.count("min_cluster_size", self.min_cluster_size, 2)
         checks.count("fine", self.fine)
         checks.finite("least", self.least, 0.0, 1.0)
         checks.finite("temperature", self.temperature, 0.0)
@@ -76,24 +84,25 @@ class ByCluster:
         """Find the clusters of a sample; the labels of its documents are not read.
 
         Raises:
-            NotEnoughEvidence: fewer differing documents than clusters, or all clusters are pruned.
+            NotEnoughEvidence: fewer differing documents than clusters, no dense place, or all clusters are pruned.
         """
         documents = list(sample)
         embedding = Embedder(width=self.width, seed=self.seed).fit([one.text for one in documents])
         V_np = embedding.of([one.text for one in documents]).astype(np.float64)
-        n_fine = max(self.k, self.fine)
-        if len(np.unique(V_np, axis=0)) < n_fine:
+        n_least = max(self.k, self.fine) if self.method == "k_means" else 2 * self.min_cluster_size
+        if len(np.unique(V_np, axis=0)) < n_least:
             raise NotEnoughEvidence(
                 "there are too few documents to find clusters among",
                 value=f"{len(documents)} documents",
-                bound=f"at least {n_fine} that differ, better {50 * n_fine}",
+                bound=f"at least {n_least} that differ, better {50 * n_least}",
                 remedy="give a larger sample, or ask for fewer clusters",
             )
         with threadpool_limits(1):
             # One thread: sums of several come in any order, and a split must be the same again.
-            means = KMeans(n_fine, n_init=1 if n_fine > MANY else N_STARTS, random_state=self.seed).fit(V_np)
-        centre_jp, own_n = means.cluster_centers_, means.labels_
-        group_j = _merged(centre_jp, self._kept(documents, own_n, n_fine), self.k)
+            centre_jp = self._centres(V_np)
+        square_nj = _squares(V_np, centre_jp)
+        own_n = square_nj.argmin(axis=1)
+        group_j = _merged(centre_jp, self._kept(documents, own_n, len(centre_jp)), self.k)
         group_n = group_j[own_n]
         # Domains in the order of their sizes, largest first.
         order = np.argsort(-np.bincount(group_n[group_n >= 0], minlength=group_j.max() + 1), kind="stable")
@@ -104,8 +113,24 @@ class ByCluster:
             names=_names(documents, group_j[own_n]),
             centre_jp=np.round(centre_jp, 6),
             group_j=group_j,
-            temperature=float(f"{self.temperature * means.inertia_ / len(documents):.6g}"),
+            temperature=float(f"{self.temperature * np.maximum(square_nj.min(axis=1), 0.0).mean():.6g}"),
         )
+
+    def _centres(self, V_np: Floats) -> Floats:
+        """The centre of each cluster, (j, p)."""
+        if self.method == "k_means":
+            n_fine = max(self.k, self.fine)
+            n_starts = 1 if n_fine > MANY else N_STARTS
+            return np.asarray(KMeans(n_fine, n_init=n_starts, random_state=self.seed).fit(V_np).cluster_centers_)
+        own_n = HDBSCAN(self.min_cluster_size, copy=True).fit_predict(V_np)
+        if own_n.max() < 1:
+            raise NotEnoughEvidence(
+                "the texts have no dense places to tell apart",
+                value=f"{len(V_np)} documents, none in a cluster" if own_n.max() < 0 else "one cluster",
+                bound=f"two clusters or more of {self.min_cluster_size} documents",
+                remedy="lower `min_cluster_size`, or use method k_means",
+            )
+        return np.array([V_np[own_n == j].mean(axis=0) for j in range(own_n.max() + 1)])
 
     def restore(self, data: dict[str, Any]) -> ClusterModel:
         """The model that `ClusterModel.to_dict` wrote."""
@@ -151,9 +176,7 @@ class ClusterModel:
     def label(self, documents: Sequence[Document]) -> list[dict[str, float]]:
         """For each document domain → probability, the most probable first; empty where its cluster was pruned."""
         V_np = self.embedding.of([one.text for one in documents]).astype(np.float64)
-        # Without BLAS, whose sums depend on how many rows it is given: a label must not.
-        product_nj = np.einsum("np,jp->nj", V_np, self.centre_jp)
-        square_nj = (V_np**2).sum(axis=1, keepdims=True) - 2.0 * product_nj + (self.centre_jp**2).sum(axis=1)
+        square_nj = _squares(V_np, self.centre_jp)
         nearest_n = square_nj.argmin(axis=1)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             share_nj = np.exp(-(square_nj - square_nj.min(axis=1, keepdims=True)) / max(self.temperature, 1e-12))
@@ -176,6 +199,13 @@ class ClusterModel:
             "groups": self.group_j.tolist(),
             "temperature": self.temperature,
         }
+
+
+def _squares(V_np: Floats, centre_jp: Floats) -> Floats:
+    """Squared distance of each text to each centre, (n, j). Without BLAS, whose sums depend on the number of rows."""
+    product_nj = np.einsum("np,jp->nj", V_np, centre_jp)
+    squares: Floats = (V_np**2).sum(axis=1, keepdims=True) - 2.0 * product_nj + (centre_jp**2).sum(axis=1)
+    return squares
 
 
 def _merged(centre_jp: Floats, kept_j: Any, k: int) -> Ints:

@@ -67,15 +67,17 @@ class Average:
         Raises:
             NotEnoughEvidence: too few mixtures for every member.
         """
-        return self.cross_fit(obs, folds(obs, N_PARTS))[0]
+        return self.cross_fit(obs, ())[0]
 
     def cross_fit(self, obs: Observations, parts: Sequence[Ints]) -> tuple[AverageFit, list[AverageFit]]:
         """The average of all rows, and one per part without its groups.
 
-        The weights of the latter come from the runs of the other parts, by members that had not seen them.
+        The weights of the latter come from the runs of the other parts, by members that had not seen them. Groups that
+        no part holds are left out in parts of their own, as every run has a say in the weights.
         """
         # Weights come from intervals, some of them drawn at random row by row: the rows' order must be their own.
         obs = obs.take(content_order(obs)[0])
+        n_asked, parts = len(parts), [*parts, *_rest(obs, parts)]
         members: dict[str, _Crossed] = {}
         for name, law in MEMBERS.items():
             with suppress(NotEnoughEvidence), one_thread():
@@ -107,7 +109,8 @@ class Average:
         def mixed(fit: AverageFit, rows_n: Ints) -> AverageFit:
             return replace(fit, mix_mm=_mixing(error_nm[rows_n], away_knm[:, rows_n], sd_nm[rows_n]))
 
-        return mixed(full, np.arange(len(error_nm))), [mixed(*one) for one in zip(held, seen_pn, strict=True)]
+        fits = [mixed(*one) for one in zip(held, seen_pn, strict=True)]
+        return mixed(full, np.arange(len(error_nm))), fits[:n_asked]
 
     def restore(self, data: dict[str, Any]) -> AverageFit:
         """The fit that `AverageFit.to_dict` wrote."""
@@ -336,6 +339,12 @@ def _damaged(found: str) -> InputError:
         bound="what its `to_dict` wrote",
         remedy="fit the law again",
     )
+
+
+def _rest(obs: Observations, parts: Sequence[Ints]) -> list[Ints]:
+    """Parts of the groups that no given part holds."""
+    rows = np.flatnonzero(~np.isin(obs.group_n, np.concatenate([*parts, np.array([], dtype=np.int64)])))
+    return folds(obs.take(rows), N_PARTS) if len(rows) else []
 
 
 def _only(obs: Observations, columns: list[int]) -> Observations:

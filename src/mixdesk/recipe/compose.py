@@ -27,7 +27,7 @@ from mixdesk.recipe.judge import FEW_PER_DOMAIN, UNJUDGED, guard_warnings, judge
 
 def compose(
     view: StudyView,
-    fit: LawFit,
+    fit: LawFit | None,
     recommendation: Recommendation,
     scores: Sequence[LeagueRow],
     *,
@@ -40,10 +40,10 @@ def compose(
 
     Args:
         view: the study, with the objective that was asked.
-        fit: the law, fitted on the study's trials.
+        fit: the law, fitted on the study's trials; None for a formula's mixture without one: nothing is predicted.
         recommendation: the strategy's answer.
         scores: league rows of this law; those of the metric "objective" decide whether the evidence is too weak.
-        law: name of the law, for the provenance.
+        law: name of the law, for the provenance; empty without one.
         strategy: name of the strategy.
         version: of mixdesk.
         references: keys of the papers behind law and strategy.
@@ -56,7 +56,7 @@ def compose(
     plan = plan_at(target, recommendation.mixture, recommendation.before)
     judged = predicted.spoken(view, plan.schedule)
     W_qd = np.array([judged.over(view.domains), *(rival.mixture.over(view.domains) for rival in rivals)])
-    found = predicted.sides(view, fit, W_qd)
+    found = None if fit is None else predicted.sides(view, fit, W_qd)
     obs = view.observations(view.fullest.label)
     region = Region.of(obs.W_nd)
     leverage = float(region.leverage(W_qd[:1])[0])
@@ -85,17 +85,17 @@ def compose(
         plan=plan,
         objective=view.objective,
         rivals=rivals,
-        comparisons=predicted.comparisons(found, rivals, plan.id),
+        comparisons=() if found is None else predicted.comparisons(found, rivals, plan.id),
         verdict=UNJUDGED,
         provenance=provenance,
-        expected=predicted.expected(view, fit, found),
+        expected=() if fit is None or found is None else predicted.expected(view, fit, found),
         epochs=plan.schedule.average.epochs(view.corpus, target.scale) if view.corpus is not None else (),
         spread=recommendation.spread,
         binding=tuple(dict.fromkeys(recommendation.binding)),
         region=place,
         leverage=leverage / region.limit if region.limit > 0 else 0.0,
         is_in_hull=is_in_hull(W_qd[0], obs.W_nd),
-        guards=predicted.guard_checks(view.objective, found, rivals),
+        guards=() if found is None else predicted.guard_checks(view.objective, found, rivals),
     )
     recipe = dataclasses.replace(recipe, warnings=_warnings(view, recipe))
     return dataclasses.replace(recipe, verdict=judge(recipe))
@@ -138,14 +138,14 @@ def _warnings(view: StudyView, recipe: Recipe) -> tuple[str, ...]:
     """What a reader should know before acting, most weighty first."""
     d, facts = len(view.domains), recipe.provenance
     out = _of_stages(view, recipe)
-    if recipe.region != "inside":
+    if facts.law and recipe.region != "inside":
         where = "outside the region" if recipe.region == "outside" else "at the edge"
         out.append(f"The recipe lies {where} of the runs: {recipe.leverage:.2f} of the farthest trial's leverage.")
-    if d + 2 <= facts.n_mixtures < FEW_PER_DOMAIN * (d + 1):
+    if facts.law and d + 2 <= facts.n_mixtures < FEW_PER_DOMAIN * (d + 1):
         out.append(f"{facts.n_mixtures} mixtures are few for {d} domains; {FEW_PER_DOMAIN * (d + 1)} would be sound.")
     out += guard_warnings(recipe.guards)
     rung = recipe.expected[0].rung if recipe.expected else ""
-    if rung == view.fullest.label and view.standing != view.fullest:
+    if facts.law and rung == view.fullest.label and view.standing != view.fullest:
         out.append(
             f"{view.n_mixtures(view.standing)} mixtures were run at `{view.standing.label}` too, which the law "
             f"`{facts.law}` does not use: a law over scales such as `transfer` would."

@@ -1,12 +1,13 @@
 """The one place where verdicts are made.
 
-Rules, in this order. *too weak*: fewer mixtures than domains + 2; or the law's out-of-fold rank correlation is not
-above 0 (the 95 % interval of its score); or, without fresh trials, the recipe lies outside the region of the runs.
-*worse*: a baseline (natural where known, uniform) or, in fresh trials, the best mixture seen is better, its interval
-excludes 0. *better*: better than every baseline. *no different*: else; then the baseline it cannot be told from is
-recommended. Best seen is a rival, not a baseline: it is itself found by the study, so "as good as the best seen" is no
-objection, and a law that prefers it to the recipe says no more than what the pull to natural costs: a sentence, not a
-verdict. A guard that may not hold is a sentence too: the search keeps every guard on the law's mean.
+Rules, in this order. *too weak*: a formula's mixture that neither a law nor fresh trials speak of; fewer mixtures than
+domains + 2; or the law's out-of-fold rank correlation is not above 0 (the 95 % interval of its score); or, without
+fresh trials, the recipe lies outside the region of the runs. *worse*: a baseline (natural where known, uniform) or, in
+fresh trials, the best mixture seen is better, its interval excludes 0. *better*: better than every baseline. *no
+different*: else; then the baseline it cannot be told from is recommended. Best seen is a rival, not a baseline: it is
+itself found by the study, so "as good as the best seen" is no objection, and a law that prefers it to the recipe says
+no more than what the pull to natural costs: a sentence, not a verdict. A guard that may not hold is a sentence too: the
+search keeps every guard on the law's mean.
 
 A refusal names what would settle it: how many mixtures, and at which size. With rank correlation ρ and its lower bound
 l over the n mixtures that the law was scored on, on Fisher's scale the interval shrinks as 1 ÷ √(n − 3), so the bound
@@ -195,18 +196,12 @@ def _weakness(recipe: Recipe) -> Verdict | None:
     """The verdict "too weak" with its reason and what would settle it, or None."""
     facts = recipe.provenance
     is_trained = any(c.basis == "trained" and c.metric == "objective" for c in recipe.comparisons)
-    found = weakness(
-        Ground(
-            n_domains=len(recipe.mixture.domains),
-            n_mixtures=facts.n_mixtures,
-            scores=facts.scores,
-            noise=tuple(_of_terms(recipe.objective, facts.noise)),
-            rungs=facts.rungs,
-            rung=recipe.expected[0].rung if recipe.expected else next(iter(facts.rungs), ""),
-        )
-    )
+    found = None if not facts.law else weakness(_ground(recipe))
     if found is not None:
         reason, remedy = found.reason, found.remedy
+    elif not facts.law and not is_trained:
+        reason = "The mixture is a formula's, and the runs are too few for a law that could say what it gains."
+        remedy = "Confirm it (fresh runs beside natural and uniform), or run other mixtures with another strategy."
     elif not any(c.metric == "objective" and c.rival != BEST_SEEN for c in recipe.comparisons):
         reason = "The law gives no intervals, so its differences to natural and uniform cannot be judged."
         remedy = "Use a law that gives draws, or confirm the recipe by training."
@@ -223,6 +218,19 @@ def _weakness(recipe: Recipe) -> Verdict | None:
         reason=reason,
         remedy=remedy,
         recommended=safest,
+    )
+
+
+def _ground(recipe: Recipe) -> Ground:
+    """What the law behind a recipe stands on."""
+    facts = recipe.provenance
+    return Ground(
+        n_domains=len(recipe.mixture.domains),
+        n_mixtures=facts.n_mixtures,
+        scores=facts.scores,
+        noise=tuple(_of_terms(recipe.objective, facts.noise)),
+        rungs=facts.rungs,
+        rung=recipe.expected[0].rung if recipe.expected else next(iter(facts.rungs), ""),
     )
 
 

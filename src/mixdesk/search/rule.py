@@ -44,6 +44,7 @@ class Rule:
     title: ClassVar[str] = "one mixture by formula: natural, uniform, temperature or UniMax"
     reference: ClassVar[str] = "unimax"
     eager: ClassVar[bool] = True
+    needs_law: ClassVar[bool] = False
 
     rule: str = "natural"
     temperature: float = 2.0

@@ -26,6 +26,7 @@ from mixdesk.study import answers
 from mixdesk.study.answers import Question
 from mixdesk.study.config import StudyConfig
 from mixdesk.study.record import ANSWERED, OPEN, Record, add_up, completed, is_made, trials_sha256
+from mixdesk.study.schema import LINE, write_schema
 
 # Keys that TOML takes without quotes.
 BARE_KEY = re.compile("[A-Za-z0-9_-]+")
@@ -60,7 +61,8 @@ class Study:
     ) -> Study:
         """Start a study; one that is there already is opened if it has the same config.
 
-        Writes `study.toml` where there is none. A corpus that has changed since is noted: older trials become stale.
+        Writes `study.toml`, and beside it the schema that its first line names, where there is none. A corpus that has
+        changed since is noted: older trials become stale.
 
         Args:
             folder: to make.
@@ -95,7 +97,8 @@ class Study:
                 study._keep_domains(summary)
                 study._record.append(notes=[("corpus", None if summary is None else to_data(summary))])
         if not (folder / "study.toml").exists():
-            write_text(folder / "study.toml", to_toml(config))
+            write_schema(folder)
+            write_text(folder / "study.toml", LINE + to_toml(config))
         return study
 
     @classmethod
@@ -358,10 +361,17 @@ def _repeats(trial: Trial, result: Result) -> bool:
     return bool(trial.final.keys() & {name for point in result.points for name, _ in point.metrics})
 
 
-def to_toml(config: StudyConfig) -> str:
-    """A config as TOML that reads back equal: one line per setting, a list of tables one table per line."""
-    lines = [f"{key} = {_toml(value, 0)}" for key, value in to_data(config, lean=True).items()]
-    return "\n".join(lines) + "\n"
+def to_toml(config: StudyConfig, comments: Mapping[str, str] | None = None) -> str:
+    """A config as TOML that reads back equal: one line per setting, a list of tables one table per line.
+
+    `comments` key → lines of text that stand above it.
+    """
+    out = []
+    for key, value in to_data(config, lean=True).items():
+        if comments and key in comments:
+            out += ["", *(f"# {line}".rstrip() for line in comments[key].splitlines())]
+        out.append(f"{key} = {_toml(value, 0)}")
+    return "\n".join(out).lstrip("\n") + "\n"
 
 
 def _toml(value: Any, depth: int) -> str:
