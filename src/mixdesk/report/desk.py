@@ -1,7 +1,7 @@
 """Assembles the page: one self-contained HTML text, with everything that must stand without scripts written here.
 
-`page/template.html` holds the frame, `desk.css` the look, `laws.js` the laws, `desk.js` faders and figures. Data enters
-once as JSON with `<` escaped; names enter through `markup.text` or, in the browser, through `textContent`.
+`page/template.html` holds the frame; of the style sheets `desk.css` comes first and the others by name; of the scripts
+`desk.js`, which starts the page, comes last and the others by name before it. Data enters once as JSON with `<` escaped; names enter through `markup.text` or, in the browser, through `textContent`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def render(view: StudyView, answers: tuple[Answer, ...], shared: Shared | None =
     evidence, specs = doubt.section(view, answers, shared)
     parts = {
         "title": text(view.name),
-        "css": (PAGE / "desk.css").read_text(encoding="utf-8"),
+        "css": _joined("css"),
         "hues": _hues(palette(view, lead)),
         "study": _study_line(view),
         "decide": decide.section(view, answers),
@@ -52,12 +52,18 @@ def render(view: StudyView, answers: tuple[Answer, ...], shared: Shared | None =
         "data": _json(
             {"console": console(view, answers[0]) if answers else None, "trials": trials(view), "specs": specs}
         ),
-        "js": "".join((PAGE / file).read_text(encoding="utf-8") for file in ("laws.js", "desk.js")),
+        "js": _joined("js"),
         "plotly": plotly.offline.get_plotlyjs() if specs else "",
     }
     template = (PAGE / "template.html").read_text(encoding="utf-8")
     # One pass: what a name says is never read as a place again.
     return re.sub(r"<!--(\w+)-->", lambda found: parts[found[1]], template)
+
+
+def _joined(suffix: str) -> str:
+    """All files of `page/` with that ending as one text: `desk.css` first, `desk.js` last, the others by name."""
+    files = sorted(PAGE.glob(f"*.{suffix}"), key=lambda file: ((file.stem == "desk") == (suffix == "js"), file.name))
+    return "".join(file.read_text(encoding="utf-8") for file in files)
 
 
 def _json(data: Any) -> str:
