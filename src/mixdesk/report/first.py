@@ -100,7 +100,7 @@ def _asked(objective: Objective) -> str:
 
 def _frame(said: str, mix: str, rail: str) -> str:
     parts = (("say", said), ("mix", mix), ("rail", rail))
-    return '<div class="first">' + "".join(f'<div class="{area}">{inner}</div>' for area, inner in parts) + "</div>"
+    return '<div class="front">' + "".join(f'<div class="{area}">{inner}</div>' for area, inner in parts) + "</div>"
 
 
 def _block(inner: str, class_: str = "") -> str:
