@@ -327,9 +327,9 @@ def _ingredients(view: StudyView, recipe: Recipe | None, lead: Rival, base: str)
 
 def _short(domain: str) -> str:
     """A domain's name as long as the list has room for it, which is less on a phone."""
-    if len(domain) <= 18:
+    if len(domain) <= 16:
         return name(domain)
-    return f'<span class="wide">{name(domain, 28)}</span><span class="narrow">{name(domain, 18)}</span>'
+    return f'<span class="wide">{name(domain, 28)}</span><span class="narrow">{name(domain, 16)}</span>'
 
 
 def _more(rows: tuple[DomainRow, ...], n: int, class_: str) -> str:
