@@ -1,7 +1,8 @@
 """Assembles the page: one self-contained HTML text, with everything that must stand without scripts written here.
 
-`page/template.html` holds the frame, `desk.css` the look, `laws.js` the laws, `desk.js` faders and figures. Data enters
-once as JSON with `<` escaped; names enter through `markup.text` or, in the browser, through `textContent`.
+`page/template.html` holds the frame. Of its style sheets `desk.css` comes first and the others by name; of its scripts
+`desk.js`, which starts the page, comes last and the others by name before it. Data enters once as JSON with `<`
+escaped; names enter through `markup.text` or, in the browser, through `textContent`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import base64
 import json
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -18,7 +20,8 @@ import numpy as np
 import plotly.offline
 
 from mixdesk.core.trial import StudyView
-from mixdesk.report import decide, doubt, figures, words
+from mixdesk.report import both, decide, doubt, figures, first, words
+from mixdesk.report.both import Beside
 from mixdesk.report.colours import Colour, palette
 from mixdesk.report.figures import Answer, Shared
 from mixdesk.report.markup import name, text
@@ -30,34 +33,51 @@ DIGITS = 9
 __all__ = ["Answer", "render"]
 
 
-def render(view: StudyView, answers: tuple[Answer, ...], shared: Shared | None = None) -> str:
+def render(
+    view: StudyView,
+    answers: tuple[Answer, ...],
+    shared: Shared | None = None,
+    *,
+    tiers: Mapping[str, str] | None = None,
+    beside: Beside | None = None,
+) -> str:
     """The desk of a study as one HTML text: no network, no fonts, everything inside.
 
     Args:
         view: the study as it stands.
         answers: one per question asked of the trials; the first is the headline. Empty while the study runs.
         shared: text that domains of the corpus have in common, where that was measured.
+        tiers: domain → licence tier, where licences are known.
+        beside: a second study to set beside this one.
     """
-    lead = figures.lead_of(view, answers[0].recipe if answers else None).mixture
+    lead = answers[0].recipe.mixture if answers else figures.lead_of(view, None).mixture
     evidence, specs = doubt.section(view, answers, shared)
     parts = {
         "title": text(view.name),
-        "css": (PAGE / "desk.css").read_text(encoding="utf-8"),
+        "css": _joined("css"),
         "hues": _hues(palette(view, lead)),
         "study": _study_line(view),
-        "decide": decide.section(view, answers),
+        "first": first.section(view, answers[0], tiers or {}) if answers else first.without_answer(view),
+        "decide": (both.section(view, answers, beside) if beside is not None else "")
+        + decide.section(view, answers, tiers or {}),
         "explore": _explore(answers),
         "doubt": evidence,
         "raw": doubt.raw(view, answers),
         "data": _json(
             {"console": console(view, answers[0]) if answers else None, "trials": trials(view), "specs": specs}
         ),
-        "js": "".join((PAGE / file).read_text(encoding="utf-8") for file in ("laws.js", "desk.js")),
+        "js": _joined("js"),
         "plotly": plotly.offline.get_plotlyjs() if specs else "",
     }
     template = (PAGE / "template.html").read_text(encoding="utf-8")
     # One pass: what a name says is never read as a place again.
     return re.sub(r"<!--(\w+)-->", lambda found: parts[found[1]], template)
+
+
+def _joined(suffix: str) -> str:
+    """All files of `page/` with that ending as one text: `desk.css` first, `desk.js` last, the others by name."""
+    files = sorted(PAGE.glob(f"*.{suffix}"), key=lambda file: ((file.stem == "desk") == (suffix == "js"), file.name))
+    return "".join(file.read_text(encoding="utf-8") for file in files)
 
 
 def _json(data: Any) -> str:
@@ -90,6 +110,8 @@ def _explore(answers: tuple[Answer, ...]) -> str:
 def console(view: StudyView, answer: Answer) -> dict[str, Any]:
     """What the faders need: the law, the objective, the presets, the region of the trials and the epochs."""
     recipe, domains = answer.recipe, view.domains
+    # Of a recipe in stages the faders start from what the law can speak of.
+    judged = first.spoken(view, recipe)
     bands = figures.bands(view, figures.lead_of(view, recipe).mixture, by_family=False)
     weights = recipe.objective.weights(view.metrics)
     where, rung = figures.region(view), figures.law_rung(view, recipe)
@@ -105,7 +127,7 @@ def console(view: StudyView, answer: Answer) -> dict[str, Any]:
         "domains": list(domains),
         "channels": [{"i": band.members[0], "label": band.label, "family": band.family} for band in bands],
         "presets": [
-            {"name": one.name, "weights": list(one.mixture.over(domains))}
+            {"name": one.name, "weights": list((judged if one.name == figures.RECIPE else one.mixture).over(domains))}
             for one in figures.named_mixtures(view, recipe)
         ],
         "start": figures.lead_of(view, recipe).name,
