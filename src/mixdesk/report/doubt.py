@@ -91,7 +91,11 @@ def _held(answer: Answer, specs: Specs) -> str:
     points = figures.fit_points(answer)
     if len(points) < 2:
         return ""
-    found, title, question = tried.held(points), "Do the intervals hold?", "A 90\u202f% interval should be right 9 times in 10."
+    found, title, question = (
+        tried.held(points),
+        "Do the intervals hold?",
+        "A 90\u202f% interval should be right 9 times in 10.",
+    )
     if not found:
         return card(title, question, '<p class="none">This law gives no intervals.</p>', span=5, id_="coverage")
     body = _figure("fig-coverage", panels.held(found, len(points)), specs, 250)
@@ -118,9 +122,15 @@ def _tried(view: StudyView, recipe: Recipe | None, specs: Specs) -> str:
     else:
         wide = f'style="min-width:{90 + 62 * len(labels)}px"'
         inner = _figure("fig-tried", panels.parallel(found, labels, unit), specs, 380)
-        body = f'<div class="sideways" tabindex="0" role="region" aria-label="all trials"><div {wide}>{inner}</div></div>'
+        body = (
+            f'<div class="sideways" tabindex="0" role="region" aria-label="all trials"><div {wide}>{inner}</div></div>'
+        )
     n = sum(bool(trial.final) for trial in view.at(figures.law_rung(view, recipe).label if recipe else None))
-    shown = f"{len(found):,} of {words.plural(n, 'trial')}" if len(found) < n else f"n = {words.plural(len(found), 'trial')}"
+    shown = (
+        f"{len(found):,} of {words.plural(n, 'trial')}"
+        if len(found) < n
+        else f"n = {words.plural(len(found), 'trial')}"
+    )
     foot = (
         f"{'families' if len(labels) < len(view.domains) else 'weights'} in per cent of training tokens"
         + ("" if is_ternary else ", square-root axes"),
@@ -164,7 +174,12 @@ def _learned(view: StudyView, answer: Answer, specs: Specs) -> str:
     body = f'<p class="said">{prose(found.sentence)}</p>'
     if found.points:
         body += _figure("fig-learned", panels.learned(found, unit), specs, 210)
-    foot = (*_told(unit), f"n = {words.plural(found.n, 'mixture')}", "bar: 90\u202f% interval of the forecast", _law(answer))
+    foot = (
+        *_told(unit),
+        f"n = {words.plural(found.n, 'mixture')}",
+        "bar: 90\u202f% interval of the forecast",
+        _law(answer),
+    )
     return card(title, question, body, foot=foot if found.points else (), span=12, id_="learned")
 
 
@@ -268,7 +283,13 @@ def _curves(view: StudyView, recipe: Recipe | None, specs: Specs) -> str:
     body = f'<p class="keys">{key}</p>' + _figure("fig-curves", panels.learning(found, unit), specs, 330)
     measured = sum(len(trial.points) > 1 for trial in view.trials)
     shown = f"{len(found)} of {measured} curves" if len(found) < measured else words.plural(len(found), "curve")
-    foot = (*_told(unit), shown, "tokens on a log scale", "the start of each curve lies above the frame", "measured, no paper")
+    foot = (
+        *_told(unit),
+        shown,
+        "tokens on a log scale",
+        "the start of each curve lies above the frame",
+        "measured, no paper",
+    )
     return card(title, question, body, foot=foot, span=7 if recipe else 12, id_="curves")
 
 
@@ -385,7 +406,16 @@ def _trials(view: StudyView, answer: Answer | None) -> str:
     recipe = answer.recipe if answer is not None else None
     objective = recipe.objective if recipe is not None else view.objective
     bands = figures.shown_bands(view, figures.lead_of(view, recipe).mixture)
-    head = ["trial", "state", "rung", "rep.", "objective", "predicted", *(b.label for b in bands), *(m.name for m in view.metrics)]
+    head = [
+        "trial",
+        "state",
+        "rung",
+        "rep.",
+        "objective",
+        "predicted",
+        *(b.label for b in bands),
+        *(m.name for m in view.metrics),
+    ]
     top = "".join(
         f'<th scope="col" class="{"" if i in (0, 1, 2) else "r"}"><button type="button">{name(one, 16)}</button></th>'
         for i, one in enumerate(head)
@@ -405,13 +435,16 @@ def _trials(view: StudyView, answer: Answer | None) -> str:
     if not view.trials:
         wrapped, tools = '<p class="none">No trial was asked yet.</p>', ""
     return card(
-        "Trials", "The raw numbers. Press a head to sort by it, a row to pin it.", tools + wrapped, foot=foot, span=9, id_="trials"
+        "Trials",
+        "The raw numbers. Press a head to sort by it, a row to pin it.",
+        tools + wrapped,
+        foot=foot,
+        span=9,
+        id_="trials",
     )
 
 
-def _trial(
-    view: StudyView, trial: Trial, objective: tuple[float, float], bands: tuple[figures.Band, ...]
-) -> str:
+def _trial(view: StudyView, trial: Trial, objective: tuple[float, float], bands: tuple[figures.Band, ...]) -> str:
     weights, final = trial.spec.mixture.over(view.domains), trial.final
     run = trial.spec.external.run if trial.spec.external else trial.id
     cells = [(name(run, 18), run), (trial.state, trial.state), (name(trial.rung, 16), trial.rung)]

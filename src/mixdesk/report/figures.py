@@ -348,9 +348,7 @@ def coverage(found: tuple[FitPoint, ...], level: float = 0.9) -> Coverage | None
     if not known:
         return None
     least, most = chance(len(known), level)
-    return Coverage(
-        n_inside=sum(p.low <= p.measured <= p.high for p in known), n=len(known), least=least, most=most
-    )
+    return Coverage(n_inside=sum(p.low <= p.measured <= p.high for p in known), n=len(known), least=least, most=most)
 
 
 def chance(n: int, level: float) -> tuple[int, int]:

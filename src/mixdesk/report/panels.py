@@ -350,15 +350,9 @@ def parallel(found: tuple[Tried, ...], labels: tuple[str, ...], unit: str) -> di
         x = [v for _ in rows for v in (*range(last + 1), math.nan)]
         y = [v for one in rows for v in (*map(math.sqrt, one.shares), 1.0 - (one.value - low) / span, math.nan)]
         ids = [v for one in rows for v in (*[one.trial] * (last + 1), None)]
-        text = [
-            v
-            for one in rows
-            for v in (*(f"{html.escape(a)} {100 * w:.1f} %" for a, w in zip(labels, one.shares, strict=True)),
-                      f"objective {words.value(one.value)}", "")
-        ]  # fmt: skip
         return scatter(
-            x=_six(x), y=_six(y), customdata=ids, text=text, mode="lines", meta=role, opacity=opacity,
-            line={"width": width}, connectgaps=False, hovertemplate="%{customdata}<br>%{text}<extra></extra>",
+            x=_six(x), y=_six(y), customdata=ids, mode="lines", meta=role, opacity=opacity,
+            line={"width": width}, connectgaps=False, hovertemplate="%{customdata}<extra></extra>",
         )  # fmt: skip
 
     traces = [line(found[N_BEST:], "faint", 1.0, 0.45), line(found[:N_BEST], "recipe", 1.8, 0.95)]
@@ -383,7 +377,9 @@ def parallel(found: tuple[Tried, ...], labels: tuple[str, ...], unit: str) -> di
                      for y, v in ((0.0, high), (1.0, low))],
         margin={"l": 46, "r": 56, "t": 34, "b": 12},
     )  # fmt: skip
-    label = f"{words.plural(len(found), 'trial')} over {last} weights; objective {words.value(low)} to {words.value(high)}"
+    label = (
+        f"{words.plural(len(found), 'trial')} over {last} weights; objective {words.value(low)} to {words.value(high)}"
+    )
     return {**_spec(go.Figure(traces, layout), label), **_overlay(mode="lines")}
 
 
@@ -408,7 +404,9 @@ def ternary(found: tuple[Tried, ...], labels: tuple[str, str, str], unit: str) -
         ternary={"sum": 100, **axes}, showlegend=False, margin={"l": 40, "r": 40, "t": 34, "b": 34}, hovermode="closest"
     )
     traces = [dots(found[N_BEST:], "trial", "circle-open", 0.6), dots(found[:N_BEST], "recipe", "circle", 1.0)]
-    label = f"{words.plural(len(found), 'trial')} in the triangle of {', '.join(labels)}, objective in {unit or 'its unit'}"
+    label = (
+        f"{words.plural(len(found), 'trial')} in the triangle of {', '.join(labels)}, objective in {unit or 'its unit'}"
+    )
     return {**_spec(go.Figure(traces, layout), label), **_overlay("scatterternary")}
 
 
@@ -430,8 +428,8 @@ def tradeoff(found: Tradeoff) -> dict[str, Any]:
         marker = {"symbol": SYMBOLS.get(name, "square-open"), "size": 11, "line": {"width": 1.8}}
         role = "recipe" if name == RECIPE else "rival"
         traces.append(go.Scatter(
-            x=[], y=[], name=name, text=[html.escape(name)], mode="markers+text", textposition="middle right",
-            textfont={"size": 11}, meta=role, marker=marker, hovertemplate="%{x:.4f}, %{y:.4f}<extra></extra>",
+            x=[], y=[], name=name, text=[html.escape(name)], mode="markers+text", textposition="top center",
+            textfont={"size": 11, "weight": 600, "shadow": "auto"}, meta=role, marker=marker, hovertemplate="%{x:.4f}, %{y:.4f}<extra></extra>",
         ))  # fmt: skip
     label = f"{words.plural(len(x), 'trial')}, {found.metrics[one]} against {found.metrics[two]}"
     choice = {"kind": "metrics", "at": list(found.at), "titles": titles, "signs": list(found.signs)}

@@ -3,7 +3,7 @@
 (parts => {
   const { h, sign, bdi, button, put, percent } = parts.base;
   // More upright faders cannot be told apart; a list of families takes their place.
-  const MOST_STRIPS = 24, ROW = 58, NARROW = 106;
+  const MOST_STRIPS = 24, ROW = 68, FEW = 60, NARROW = 106;
 
   parts.console = context => {
     const { DESK, store, channels, families } = context, faders = parts.faders(context), master = parts.master(context);
@@ -62,7 +62,7 @@
 
   // More than 24 domains: families that open to their domains; rows exist while they are in sight.
   parts.list = (context, faders, ROW) => {
-    const { DESK, store, channels, families } = context, open = new Set(), made = new Map();
+    const { DESK, store, channels, families } = context, open = new Set(channels.length > FEW ? [] : families.map(f => f.family)), made = new Map();
     const scroll = h("div", { class: "list", role: "group", "aria-label": "faders" }), inner = h("div", { class: "inner" }), count = h("span", { class: "u" });
     const search = h("input", { type: "search", class: "find", placeholder: "find: text, licence:text, epochs>3", "aria-label": "find domains", autocomplete: "off" });
     const licences = DESK.licences || [];
@@ -88,7 +88,7 @@
         if (family.members.length > 1 && (found || open.has(family.family))) items.push(...mine);
       }
       count.textContent = found ? `${found.size} of ${channels.length} domains` : `${channels.length} domains, ${families.length} families`;
-      inner.style.height = items.length * ROW + "px"; scroll.scrollTop = Math.min(scroll.scrollTop, Math.max(0, items.length * ROW - scroll.clientHeight)); show();
+      inner.style.height = items.length * ROW + "px"; scroll.style.setProperty("--h", items.length * ROW + 2 + "px"); scroll.scrollTop = Math.min(scroll.scrollTop, Math.max(0, items.length * ROW - scroll.clientHeight)); show();
     }
     function faderOf(item) {
       if (made.has(item)) return made.get(item);

@@ -21,7 +21,7 @@
       return { channel, top, x, band, line, dot, here, svg, rows: [], node: h("div", { class: "effect" }, h("div", {}, h("i", { class: "dot", style: { background: `var(--d${channel.hue})` } }), bdi(channel.label, 20), range), svg, h("div", { class: "ends" }, h("span", {}, "0"), h("span", {}, percent(top) + " %"))), range };
     });
     const foot = h("p", { class: "foot" }, [DESK.unit, "one vertical scale for all", `band: ${100 * DESK.level} % interval`, `marks: n = ${proxies.length} trials`, `law: ${DESK.law.name}${DESK.papers.length ? ", " + DESK.papers.join(", ") : ""}`].filter(Boolean).map(t => h("span", {}, t)));
-    const card = h("div", { class: "card", id: "effects" }, h("h3", {}, many === families && channels.length > MOST ? "What each family does from here" : "What each domain does from here"), h("p", { class: "q" }, "The objective if only this one moves and the others make room. It follows the faders."), h("div", { class: "effectgrid" }, plots.map(p => p.node)), foot);
+    const card = h("div", { class: "card", id: "effects" }, h("h3", {}, many === families && channels.length > MOST ? "What each family does from here" : "What each domain does from here"), h("p", { class: "q" }, "The objective if only this one moves and the others make room. It follows the faders."), h("div", { class: "effectgrid", style: { "--n": Math.min(plots.length, 8) } }, plots.map(p => p.node)), foot);
     document.getElementById("console").after(card);
 
     // One curve after another, each slice of it no longer than 8 ms; a new mixture starts again.

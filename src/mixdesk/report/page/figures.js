@@ -1,11 +1,11 @@
 "use strict";
 // The figures: drawn by Plotly when they come near, painted from the theme's tokens, each with a menu. A trial that is
-// pointed at is one overlay trace per figure; the large traces are never touched.
+// pointed at is marked on a layer over each figure; the traces are never touched.
 (parts => {
-  const { h, button, csv, save } = parts.base;
+  const { h, s, button, csv, save } = parts.base;
 
   parts.figures = ({ DATA, DESK, TRIALS, store }) => {
-    const $ = id => document.getElementById(id), specs = DATA.specs, drawn = new Set(), places = new Map(), chosen = new Map();
+    const $ = id => document.getElementById(id), specs = DATA.specs, drawn = new Set(), places = new Map(), chosen = new Map(), layers = new Map();
     const index = new Map(TRIALS.id.map((id, n) => [id, n]));
     const token = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -17,10 +17,10 @@
         const c = roles[t.meta];
         if (t.line) t.line.color = c;
         if (t.marker) { t.marker.color = c; if (t.marker.line) t.marker.line.color = c; }
-        if (t.fill) t.fillcolor = roles.band;
+        if (t.fill) t.fillcolor = token("--sunk");
         if (t.textfont) t.textfont.color = c;
       }
-      if (spec.overlay) data.push({ meta: "hot", hoverinfo: "skip", showlegend: false, ...spec.overlay, marker: { size: 12, color: you, symbol: "circle" }, line: { color: you, width: 2.5 } });
+      if (spec.overlay && spec.overlay.type === "scatterternary") data.push({ meta: "hot", hoverinfo: "skip", showlegend: false, ...spec.overlay, marker: { size: 12, color: you, symbol: "circle" }, line: { color: you, width: 2.5 } });
       const axis = { gridcolor: token("--line"), linecolor: token("--line2"), zerolinecolor: ink, tickcolor: token("--line2"), automargin: true };
       Object.assign(layout, { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: token("--sans"), size: 12, color: token("--ink3") }, hoverlabel: { bgcolor: ink, bordercolor: ink, font: { color: token("--paper"), family: token("--sans"), size: 12 } } });
       for (const key of Object.keys(layout)) if (/^[xy]axis\d*$/.test(key)) layout[key] = { ...axis, ...layout[key] };
@@ -36,10 +36,10 @@
       if (isNew && node.on) {
         const trial = e => index.get(e.points[0].customdata);
         node.on("plotly_hover", e => { const n = trial(e); if (n !== undefined) store.point(n); });
+        node.on("plotly_afterplot", () => { if (store.hot !== null && specs[id].overlay && specs[id].overlay.type !== "scatterternary") point(id); });
         node.on("plotly_unhover", () => store.point(null));
         node.on("plotly_click", e => { const n = trial(e); if (n !== undefined) store.pin(n); });
       }
-      if (store.hot !== null) point(id);
     }
 
     // Where a trial is in a figure: the points of trace "trial" that name it, in their order.
@@ -53,10 +53,17 @@
       places.set(id, found);
       return found;
     }
+    // A layer over the figure holds the trial's mark: Plotly would draw all of a figure anew for one point of it.
     function point(id) {
       if (!specs[id].overlay) return;
-      const node = $(id), at = store.hot === null ? null : placesOf(id).get(TRIALS.id[store.hot]), keys = specs[id].data.some(t => t.a) ? ["a", "b", "c"] : ["x", "y"];
-      Plotly.restyle(node, Object.fromEntries(keys.map(k => [k, [at ? at[k] : []]])), [node.data.length - 1]);
+      const node = $(id), at = store.hot === null ? null : placesOf(id).get(TRIALS.id[store.hot]);
+      if (specs[id].overlay.type === "scatterternary") { Plotly.restyle(node, Object.fromEntries(["a", "b", "c"].map(k => [k, [at ? at[k] : []]])), [node.data.length - 1]); return; }
+      const { xaxis, yaxis, width, height } = node._fullLayout, layer = layers.get(id) || layers.set(id, s("svg", { class: "hotlayer", "aria-hidden": "true" }, s("path", {}))).get(id);
+      if (layer.parentNode !== node) node.append(layer);
+      const px = at ? at.x.map((x, i) => [xaxis._offset + xaxis.d2p(x), yaxis._offset + yaxis.d2p(at.y[i])]) : [];
+      layer.setAttribute("viewBox", `0 0 ${width} ${height}`);
+      layer.firstChild.setAttribute("d", px.length > 1 ? "M" + px.map(([x, y]) => `${x.toFixed(1)} ${y.toFixed(1)}`).join("L") : px.map(([x, y]) => `M${(x - 6).toFixed(1)} ${y.toFixed(1)}a6 6 0 1 0 12 0a6 6 0 1 0-12 0`).join(""));
+      layer.firstChild.setAttribute("class", px.length > 1 ? "line" : "spot");
     }
 
     // ---------- what a figure may show instead: residuals over another axis, two other metrics ----------

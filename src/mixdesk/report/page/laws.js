@@ -192,7 +192,9 @@ window.mixlaws = (() => {
     const mean = w => outside(fit.mean(inside(w))), draws = w => fit.draws(inside(w)).map(outside);
     return { mean, draws, evaluate: w => ({ mean: mean(w), draws: draws(w) }), interval: fit.interval };
   }
-  // A row of weights as [unit, whole numbers of three bytes in base 64].
-  within.weights = row => { const bytes = atob(row[1]), out = []; for (let i = 0; i < bytes.length; i += 3) out.push(row[0] * (bytes.charCodeAt(i) | bytes.charCodeAt(i + 1) << 8 | bytes.charCodeAt(i + 2) << 16)); return out; };
+  // Rows of numbers, and rows of weights: [unit, whole numbers of three digits in base 64].
+  const PLACE = Uint8Array.from({ length: 128 }, (_, c) => Math.max(0, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".indexOf(String.fromCharCode(c))));
+  within.numbers = numbers;
+  within.weights = ([unit, text]) => { const out = []; for (let i = 0; i < text.length; i += 3) out.push(unit * (PLACE[text.charCodeAt(i)] << 12 | PLACE[text.charCodeAt(i + 1)] << 6 | PLACE[text.charCodeAt(i + 2)])); return out; };
   return within;
 })();

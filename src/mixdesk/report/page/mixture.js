@@ -38,8 +38,9 @@
       const [low, high] = law.interval(whole, centre);
       return { rows, draws, mean: centre, low, high, half: (high - low) / 2, gap, span: law.interval(whole.map((v, k) => v - base.draws[k]), gap) };
     }
+    const inverse = DESK.region && DESK.region.inverse.map(mixlaws.numbers);
     function leverage(w) {
-      const { centre, inverse } = DESK.region, gap = w.map((x, j) => x - centre[j]);
+      const { centre } = DESK.region, gap = w.map((x, j) => x - centre[j]);
       let sum = 0;
       for (let i = 0; i < gap.length; i++) { const line = inverse[i]; let row = 0; for (let j = 0; j < gap.length; j++) row += line[j] * gap[j]; sum += gap[i] * row; }
       return sum;
