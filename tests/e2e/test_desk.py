@@ -64,7 +64,7 @@ class Desk:
         figures = self.page.locator(".fig")
         for i in range(figures.count()):
             figures.nth(i).scroll_into_view_if_needed()
-            figures.nth(i).locator("svg").first.wait_for(timeout=10_000)
+            figures.nth(i).locator("svg").first.wait_for(timeout=40_000)
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +187,8 @@ def test_fitted_laws_are_evaluated_exactly(desks: Any, monkeypatch: pytest.Monke
     size = {"n_params": at.scale.n_params, "n_tokens": at.scale.n_tokens}
     means, draws, spans = desks("one_metric", shared=True).run(
         """
-        const [law, size, domains, metrics, W] = a, fit = mixlaws(law, {level: .9, z: 1.6448536269514722, ...size}, domains, metrics);
+        const [law, size, domains, metrics, W] = a;
+        const fit = mixlaws(law, {level: .9, z: 1.6448536269514722, ...size}, domains, metrics);
         const all = W.map(w => fit.evaluate(w));
         return [all.map(one => one.mean), all.map(one => one.draws),
                 all.map(one => one.mean.map((v, m) => fit.interval(one.draws.map(row => row[m]), v)))];
@@ -371,17 +372,18 @@ def test_figures_are_drawn_when_they_come_near(desks: Any) -> None:
     desk = desks("confirmed")
     assert desk.run("return window.Plotly === undefined && document.querySelectorAll('.main-svg').length === 0")
     desk.page.locator("#fig-predict").scroll_into_view_if_needed()
-    desk.page.locator("#fig-predict .main-svg").first.wait_for(timeout=10_000)
+    desk.page.locator("#fig-predict .main-svg").first.wait_for(timeout=40_000)
     assert desk.page.locator("#fig-tradeoff .main-svg").count() == 0
     desk.page.locator("#fig-tradeoff").scroll_into_view_if_needed()
-    desk.page.locator("#fig-tradeoff .main-svg").first.wait_for(timeout=10_000)
+    desk.page.locator("#fig-tradeoff .main-svg").first.wait_for(timeout=40_000)
 
 
 HOT = """
     const found = {};
     found.card = document.querySelector('.hotcard').hidden ? '' : document.querySelector('.hotcard b').textContent;
     found.rows = [...document.querySelectorAll('#raw tr.on')].map(row => row.dataset.t);
-    found.faders = [...document.querySelectorAll('.rug.on')].map(one => one.hidden ? null : +one.style.getPropertyValue('--q') ** 2);
+    const weight = one => one.hidden ? null : Number(one.style.getPropertyValue('--q')) ** 2;
+    found.faders = [...document.querySelectorAll('.rug.on')].map(weight);
     found.lanes = [...document.querySelectorAll('.lane .tick.on')].filter(one => one.getAttribute('d')).length;
     found.marks = [...document.querySelectorAll('.hotlayer path')].filter(one => one.getAttribute('d')).length;
     return found;
@@ -401,7 +403,7 @@ def test_a_trial_pointed_at_lights_up_everywhere(desks: Any) -> None:
             const node = document.getElementById(a[0]);
             for (const [curveNumber, t] of node.data.entries()) {
                 const pointNumber = t.customdata ? t.customdata.indexOf(a[1]) : -1;
-                if (pointNumber >= 0) node.emit('plotly_hover', {points: [{curveNumber, pointNumber, customdata: t.customdata[pointNumber]}]});
+                if (pointNumber >= 0) node.emit('plotly_hover', {points: [{curveNumber, customdata: a[1]}]});
             }
             """,
             figure, one.id,
@@ -429,10 +431,11 @@ def test_the_mouse_over_a_dot_points_at_its_trial(desks: Any) -> None:
     desk = desks("confirmed")
     figure = desk.page.locator("#fig-residuals")
     figure.scroll_into_view_if_needed()
-    figure.locator(".main-svg").first.wait_for(timeout=10_000)
+    figure.locator(".main-svg").first.wait_for(timeout=40_000)
     box, (x, y, trial) = figure.bounding_box(), desk.run(
         """
-        const node = document.getElementById('fig-residuals'), {xaxis, yaxis} = node._fullLayout, t = node.data.find(t => t.customdata);
+        const node = document.getElementById('fig-residuals'), t = node.data.find(t => t.customdata);
+        const {xaxis, yaxis} = node._fullLayout;
         return [xaxis._offset + xaxis.d2p(t.x[9]), yaxis._offset + yaxis.d2p(t.y[9]), t.customdata[9]];
         """
     )  # fmt: skip
@@ -444,7 +447,7 @@ def test_the_mouse_over_a_dot_points_at_its_trial(desks: Any) -> None:
 def test_three_domains_lie_in_a_triangle(desks: Any) -> None:
     desk = desks("three_domains")
     desk.page.locator("#fig-tried").scroll_into_view_if_needed()
-    desk.page.locator("#fig-tried .main-svg").first.wait_for(timeout=10_000)
+    desk.page.locator("#fig-tried .main-svg").first.wait_for(timeout=40_000)
     one = desk.run("return document.getElementById('fig-tried').data[0].customdata[2]")
     marked = desk.run(
         """
@@ -464,7 +467,7 @@ def test_figures_give_their_numbers_and_their_picture(desks: Any) -> None:
     desk = desks("confirmed")
     _, answers = VARIANTS["confirmed"]()
     desk.page.locator("#fig-predict").scroll_into_view_if_needed()
-    desk.page.locator("#fig-predict .main-svg").first.wait_for(timeout=10_000)
+    desk.page.locator("#fig-predict .main-svg").first.wait_for(timeout=40_000)
     menu = desk.page.locator("#predict .figmenu")
     menu.locator("summary").click()
     with desk.page.expect_download() as waiting:
@@ -486,7 +489,7 @@ def test_figures_give_their_numbers_and_their_picture(desks: Any) -> None:
 def test_other_metrics_are_drawn_with_their_own_steps(desks: Any) -> None:
     desk = desks("confirmed")
     desk.page.locator("#fig-tradeoff").scroll_into_view_if_needed()
-    desk.page.locator("#fig-tradeoff .main-svg").first.wait_for(timeout=10_000)
+    desk.page.locator("#fig-tradeoff .main-svg").first.wait_for(timeout=40_000)
     desk.page.get_by_label("down the side").select_option("2")
     x, y, steps = desk.run(
         "const d = document.getElementById('fig-tradeoff').data, t = d.find(t => t.meta === 'trial'),"
@@ -518,14 +521,16 @@ def test_a_family_moves_as_one(desks: Any) -> None:
 
 
 COST = """
-    const writes = [], evaluations = [], frame = () => new Promise(go => requestAnimationFrame(() => setTimeout(go)));
+    const writes = [], evaluations = [];
+    const frame = () => new Promise(go => requestAnimationFrame(() => setTimeout(go)));
     let n = 0;
-    new MutationObserver(list => { n += list.length; }).observe(document.body, {attributes: true, childList: true, characterData: true, subtree: true});
+    const all = {attributes: true, childList: true, characterData: true, subtree: true};
+    new MutationObserver(list => { n += list.length; }).observe(document.body, all);
     const knob = document.querySelector('.knob');
     for (let k = 0; k < 20; k++) {
         await frame(); await 0; n = 0;
         const before = mixdesk.evaluations();
-        knob.dispatchEvent(new KeyboardEvent('keydown', {key: k % 4 < 2 ? 'ArrowUp' : 'PageDown', bubbles: true, cancelable: true}));
+        knob.dispatchEvent(new KeyboardEvent('keydown', {key: k % 4 < 2 ? 'ArrowUp' : 'PageDown', bubbles: true}));
         await new Promise(requestAnimationFrame); await 0;
         writes.push(n); evaluations.push(mixdesk.evaluations() - before);
     }

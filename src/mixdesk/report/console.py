@@ -1,4 +1,4 @@
-"""What the page evaluates and points at, as plain data: the law, the faders' presets and limits, the trials' columns."""
+"""What the page evaluates and points at, as plain data: the law, presets and limits of the faders, the trials."""
 
 from __future__ import annotations
 

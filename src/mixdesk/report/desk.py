@@ -1,8 +1,8 @@
 """Assembles the page: one self-contained HTML text, with everything that must stand without scripts written here.
 
 `page/template.html` holds the frame; of the style sheets `desk.css` comes first and the others by name; of the scripts
-`desk.js`, which starts the page, comes last and the others by name before it. Data enters once as JSON with `<` escaped;
-names enter through `markup.text` or, in the browser, through `textContent`.
+`desk.js`, which starts the page, comes last and the others by name before it. Data enters once as JSON with `<`
+escaped; names enter through `markup.text` or, in the browser, through `textContent`.
 """
 
 from __future__ import annotations

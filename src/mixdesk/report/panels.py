@@ -380,7 +380,7 @@ def parallel(found: tuple[Tried, ...], labels: tuple[str, ...], unit: str) -> di
     label = (
         f"{words.plural(len(found), 'trial')} over {last} weights; objective {words.value(low)} to {words.value(high)}"
     )
-    return {**_spec(go.Figure(traces, layout), label), **_overlay(mode="lines")}
+    return {**_spec(go.Figure(traces, layout), label), **_overlay()}
 
 
 def ternary(found: tuple[Tried, ...], labels: tuple[str, str, str], unit: str) -> dict[str, Any]:
@@ -429,7 +429,8 @@ def tradeoff(found: Tradeoff) -> dict[str, Any]:
         role = "recipe" if name == RECIPE else "rival"
         traces.append(go.Scatter(
             x=[], y=[], name=name, text=[html.escape(name)], mode="markers+text", textposition="top center",
-            textfont={"size": 11, "weight": 600, "shadow": "auto"}, meta=role, marker=marker, hovertemplate="%{x:.4f}, %{y:.4f}<extra></extra>",
+            textfont={"size": 11, "weight": 600, "shadow": "auto"}, meta=role, marker=marker,
+            hovertemplate="%{x:.4f}, %{y:.4f}<extra></extra>",
         ))  # fmt: skip
     label = f"{words.plural(len(x), 'trial')}, {found.metrics[one]} against {found.metrics[two]}"
     choice = {"kind": "metrics", "at": list(found.at), "titles": titles, "signs": list(found.signs)}
@@ -443,7 +444,7 @@ def _dots(scatter: Any, x: list[float | None], y: list[float | None], trials: li
     return scatter(x=x, y=y, customdata=trials, mode="markers", meta="trial", marker=marker, hovertemplate=hover)
 
 
-def _overlay(kind: str = "scatter", mode: str = "markers") -> dict[str, Any]:
-    """The trace that the page adds for the trial pointed at."""
-    places = {"a": [], "b": [], "c": []} if kind == "scatterternary" else {"x": [], "y": []}
-    return {"overlay": {"type": kind, "mode": mode, **places}}
+def _overlay(kind: str = "scatter") -> dict[str, Any]:
+    """What marks the trial pointed at: a layer of the page over the axes, a trace of its own in a triangle."""
+    places: dict[str, list[float]] = {"a": [], "b": [], "c": []} if kind == "scatterternary" else {}
+    return {"overlay": {"type": kind, **places}}

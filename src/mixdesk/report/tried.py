@@ -77,7 +77,7 @@ def residuals(view: StudyView, answer: Answer) -> tuple[Residual, ...]:
 
 
 def held(found: tuple[FitPoint, ...], level: float = 0.9) -> tuple[Held, ...]:
-    """Coverage at every level, each side of an interval stretched from `level` as a normal's; empty without intervals."""
+    """Coverage at every level, each side of an interval stretched as a normal's; empty without intervals."""
     scale = NormalDist().inv_cdf((1.0 + level) / 2.0)
     away = []
     for p in found:

@@ -1,7 +1,7 @@
 "use strict";
 // The console: the top bar, the faders of up to 24 channels side by side, and beyond it a list of families.
 (parts => {
-  const { h, sign, bdi, button, put, percent } = parts.base;
+  const { h, sign, bdi, button, put, percent } = parts.atoms;
   // More upright faders cannot be told apart; a list of families takes their place.
   const MOST_STRIPS = 24, ROW = 68, FEW = 60, NARROW = 106;
 

@@ -2,7 +2,7 @@
 // What each domain does from here: the objective against its weight, the others making room. Drawn at rest, a piece at
 // a time, so that a fader never waits for it.
 (parts => {
-  const { h, s, bdi, put, value, percent, csv, save, idle } = parts.base;
+  const { h, s, bdi, put, value, percent, csv, save, idle } = parts.atoms;
   const WIDE = 168, TALL = 86, POINTS = 13, MOST = 24, SLICE = 8;
 
   parts.effects = ({ DESK, TRIALS, store, channels, families, proxies }) => {

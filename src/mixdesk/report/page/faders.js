@@ -1,7 +1,7 @@
 "use strict";
 // Faders: one per channel (a domain, or a family of them), upright or lying, with the trials' weights in the track.
 (parts => {
-  const { h, s, sign, bdi, put, percent } = parts.base;
+  const { h, s, sign, bdi, put, percent } = parts.atoms;
   const LOCK = "M4 6V4.6a3 3 0 0 1 6 0V6M3 6h8v6H3z";
   // Above this many trials their ticks become a strip as wide as they are dense.
   const MOST_TICKS = 400, BINS = 48;
@@ -82,7 +82,7 @@
     // What one more point would do, others making room.
     function slope(fader) {
       const next = store.moved(fader.channel.members, store.sumOf(fader.channel.members) + .01);
-      const said = Array.isArray(next) ? parts.base.diff(store.objective(store.mean(next)) - store.now.mean) : "";
+      const said = Array.isArray(next) ? parts.atoms.diff(store.objective(store.mean(next)) - store.now.mean) : "";
       put(fader.ef, "text", said && `${said} per +1 pt`);
     }
     function point(fader) {

@@ -2,7 +2,7 @@
 // The figures: drawn by Plotly when they come near, painted from the theme's tokens, each with a menu. A trial that is
 // pointed at is marked on a layer over each figure; the traces are never touched.
 (parts => {
-  const { h, s, button, csv, save } = parts.base;
+  const { h, s, button, csv, save } = parts.atoms;
 
   parts.figures = ({ DATA, DESK, TRIALS, store }) => {
     const $ = id => document.getElementById(id), specs = DATA.specs, drawn = new Set(), places = new Map(), chosen = new Map(), layers = new Map();
@@ -20,7 +20,7 @@
         if (t.fill) t.fillcolor = token("--sunk");
         if (t.textfont) t.textfont.color = c;
       }
-      if (spec.overlay && spec.overlay.type === "scatterternary") data.push({ meta: "hot", hoverinfo: "skip", showlegend: false, ...spec.overlay, marker: { size: 12, color: you, symbol: "circle" }, line: { color: you, width: 2.5 } });
+      if (spec.overlay && spec.overlay.type === "scatterternary") data.push({ meta: "hot", hoverinfo: "skip", showlegend: false, mode: "markers", ...spec.overlay, marker: { size: 12, color: you, symbol: "circle" }, line: { color: you, width: 2.5 } });
       const axis = { gridcolor: token("--line"), linecolor: token("--line2"), zerolinecolor: ink, tickcolor: token("--line2"), automargin: true };
       Object.assign(layout, { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: token("--sans"), size: 12, color: token("--ink3") }, hoverlabel: { bgcolor: ink, bordercolor: ink, font: { color: token("--paper"), family: token("--sans"), size: 12 } } });
       for (const key of Object.keys(layout)) if (/^[xy]axis\d*$/.test(key)) layout[key] = { ...axis, ...layout[key] };

@@ -1,7 +1,7 @@
 "use strict";
 // The master: what the law says of the mixture at the faders, one lane per metric, warnings, and the text to copy.
 (parts => {
-  const { h, s, shape, middle, bdi, button, put, value, diff, copy } = parts.base;
+  const { h, s, shape, middle, bdi, button, put, value, diff, copy } = parts.atoms;
   const MOST_TICKS = 400, BINS = 56, WIDE = 336;
   const quote = text => /^[\w./:=-]+$/.test(text) ? text : "'" + text.replaceAll("'", "'\\''") + "'";
 

@@ -2,7 +2,7 @@
 // The store: one mixture whose weights always sum to one, locks, undo, and the trial that is pointed at. Panels
 // subscribe to "frame" (the mixture moved), "rest" (70 ms later), "locks", "undo" and "hot".
 (parts => {
-  const { diff, value } = parts.base;
+  const { diff, value } = parts.atoms;
   const BURST = 350, REST = 70, SPEECH = 500, MOST_STEPS = 200;
   // Weights × trials up to which the page looks for the hull of the trials: beyond it, it knows the leverage alone.
   const MOST_HULL = 60000;

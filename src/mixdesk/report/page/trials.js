@@ -2,7 +2,7 @@
 // The trials as a table that sorts, finds and downloads, with rows made as they come into sight; and the card of the
 // trial that is pointed at.
 (parts => {
-  const { h, bdi, button, csv, save, value, percent } = parts.base;
+  const { h, bdi, button, csv, save, value, percent } = parts.atoms;
   const ROW = 31, ALL = 200;
 
   parts.trials = ({ DATA, TRIALS, store }) => {

@@ -67,5 +67,5 @@
   }
   const idle = window.requestIdleCallback ? go => requestIdleCallback(go, { timeout: 300 }) : go => setTimeout(go, 30);
 
-  parts.base = { h, s, shape, sign, middle, bdi, button, put, value, diff, percent, csv, save, copy, idle };
+  parts.atoms = { h, s, shape, sign, middle, bdi, button, put, value, diff, percent, csv, save, copy, idle };
 })(window.mixdeskParts ||= {});
