@@ -353,21 +353,6 @@ def test_silence_and_no_overflow_at_any_width(desks: Any, name: str) -> None:
     assert desk.said == []
 
 
-def test_first_screen_holds_the_answer(desks: Any) -> None:
-    for name in ("confirmed", "predicted", "no_different", "too_weak"):
-        desk = desks(name)
-        for part in ("h1", ".gain", ".strips", "#checks", "#cost"):
-            box = desk.page.locator(part).first.bounding_box()
-            assert box["y"] + box["height"] <= 900, (name, part)
-
-
-def test_phone_s_first_screen_holds_verdict_strip_and_gain(desks: Any) -> None:
-    desk = desks("confirmed", viewport={"width": 390, "height": 844})
-    for part in ("h1", ".strip.big", ".gain .num"):
-        box = desk.page.locator(part).first.bounding_box()
-        assert box["y"] + box["height"] <= 844, part
-
-
 def test_figures_are_drawn_when_they_come_near(desks: Any) -> None:
     desk = desks("confirmed")
     assert desk.run("return window.Plotly === undefined && document.querySelectorAll('.main-svg').length === 0")

@@ -11,7 +11,8 @@ from desk_worlds import HOSTILE, LONG, VARIANTS
 
 from mixdesk.core.mixture import Mixture
 from mixdesk.core.recipe import GuardCheck
-from mixdesk.report import decide, panels, words
+from mixdesk.report import panels, words
+from mixdesk.report.checks import guard_mark
 from mixdesk.report.desk import render
 from mixdesk.report.figures import Shared
 
@@ -217,7 +218,7 @@ def test_a_guard_that_the_search_touches_is_in_doubt_and_not_broken(probability:
         basis="predicted",
         rung="proxy",
     )
-    assert decide.guard_mark(check) == mark
+    assert guard_mark(check) == mark
 
 
 def test_text_that_domains_share_is_drawn_and_told() -> None:

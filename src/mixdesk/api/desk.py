@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from mixdesk.api.corpora import read_overlap
@@ -13,6 +14,8 @@ from mixdesk.core.files import write_text
 from mixdesk.core.objective import LeagueRow
 from mixdesk.core.plan import Plug
 from mixdesk.core.recipe import Recipe
+from mixdesk.core.trial import StudyView
+from mixdesk.report.both import Beside
 from mixdesk.report.desk import Answer, render
 from mixdesk.report.figures import Shared
 from mixdesk.study.study import Study
@@ -27,6 +30,7 @@ def write_desk(
     *,
     recipes: Sequence[Recipe] | None = None,
     evidence: Sequence[Evidence] | None = None,
+    beside: Study | None = None,
 ) -> Path:
     """Write the study's page (`desk.html` in its folder, or `out`) and return its path.
 
@@ -35,6 +39,7 @@ def write_desk(
         out: where to write.
         recipes: headline first; default: the study's `recipe.json`, then its other `recipe*.json`.
         evidence: per recipe, as `gather_evidence` returns it; default: gathered now.
+        beside: a second study, whose verdict and recipe are set beside this one's.
 
     Raises:
         InputError: a recipe is over other domains than the study.
@@ -59,8 +64,8 @@ def write_desk(
     league: tuple[LeagueRow, ...] = ()
     if recipes:
         own = evidence[0].law
-        beside = [own, *(Plug(name=name) for name in QUICK if name != own.name)]
-        league = compare_laws(study, beside, objective=recipes[0].objective)[0]
+        laws = [own, *(Plug(name=name) for name in QUICK if name != own.name)]
+        league = compare_laws(study, laws, objective=recipes[0].objective)[0]
     answers = tuple(
         Answer(
             recipe=recipe,
@@ -70,8 +75,26 @@ def write_desk(
         )
         for i, (recipe, found) in enumerate(zip(recipes, evidence, strict=True))
     )
-    write_text(path, render(study.view(), answers, _shared(study)))
+    view, other = study.view(), None if beside is None else _beside(beside)
+    write_text(path, render(view, answers, _shared(study), tiers=_tiers(view), beside=other))
     return path
+
+
+def _beside(study: Study) -> Beside:
+    """A second study with its recipe, where it has one."""
+    path = study.folder / "recipe.json"
+    return Beside(view=study.view(), recipe=read_recipe(path) if path.exists() else None)
+
+
+def _tiers(view: StudyView) -> dict[str, str]:
+    """Domain → licence tier where the corpus states licences, and the extra that reads them is installed."""
+    if view.corpus is None or not any(domain.licenses for domain in view.corpus.domains):
+        return {}
+    if find_spec("license_expression") is None:
+        return {}
+    from mixdesk.corpus import licenses
+
+    return licenses.tiers(view.corpus)
 
 
 def _shared(study: Study) -> Shared | None:

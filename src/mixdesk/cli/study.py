@@ -288,13 +288,16 @@ def _worth_data(worth: Worth) -> dict[str, object]:
 
 @app.command()
 def report(
-    folder: Path = FOLDER, out: Path | None = typer.Option(None, "--out", "-o", help="Default: FOLDER/desk.html.")
+    folder: Path = FOLDER,
+    out: Path | None = typer.Option(None, "--out", "-o", help="Default: FOLDER/desk.html."),
+    beside: Path | None = typer.Option(None, help="Folder of a second study to set beside this one."),
 ) -> None:
     """Write the desk, one offline page.
 
-    Example: mixdesk study report my-study
+    Example: mixdesk study report my-study --beside last-years-study
     """
-    say(str(mixdesk.write_desk(mixdesk.open_study(folder), out)))
+    other = None if beside is None else mixdesk.open_study(beside)
+    say(str(mixdesk.write_desk(mixdesk.open_study(folder), out, beside=other)))
 
 
 def _leases(view: StudyView) -> list[dict[str, str]]:

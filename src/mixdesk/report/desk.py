@@ -11,6 +11,7 @@ import base64
 import json
 import re
 import zlib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from typing import Any
 import plotly.offline
 
 from mixdesk.core.trial import StudyView
-from mixdesk.report import decide, doubt, figures, words
+from mixdesk.report import both, decide, doubt, figures, first, words
+from mixdesk.report.both import Beside
 from mixdesk.report.colours import Colour, palette
 from mixdesk.report.console import bands, console, trials
 from mixdesk.report.figures import Answer, Shared
@@ -29,13 +31,22 @@ PAGE = Path(__file__).parent / "page"
 __all__ = ["Answer", "render"]
 
 
-def render(view: StudyView, answers: tuple[Answer, ...], shared: Shared | None = None) -> str:
+def render(
+    view: StudyView,
+    answers: tuple[Answer, ...],
+    shared: Shared | None = None,
+    *,
+    tiers: Mapping[str, str] | None = None,
+    beside: Beside | None = None,
+) -> str:
     """The desk of a study as one HTML text: no network, no fonts, everything inside.
 
     Args:
         view: the study as it stands.
         answers: one per question asked of the trials; the first is the headline. Empty while the study runs.
         shared: text that domains of the corpus have in common, where that was measured.
+        tiers: domain → licence tier, where licences are known.
+        beside: a second study to set beside this one.
     """
     lead = figures.lead_of(view, answers[0].recipe if answers else None).mixture
     evidence, specs = doubt.section(view, answers, shared)
@@ -44,7 +55,9 @@ def render(view: StudyView, answers: tuple[Answer, ...], shared: Shared | None =
         "css": _joined("css"),
         "hues": _hues(palette(view, lead)),
         "study": _study_line(view),
-        "decide": decide.section(view, answers),
+        "first": first.section(view, answers[0], tiers or {}) if answers else first.without_answer(view),
+        "decide": (both.section(view, answers, beside) if beside is not None else "")
+        + decide.section(view, answers, tiers or {}),
         "explore": _explore(answers),
         "doubt": evidence,
         "raw": doubt.raw(view, answers),

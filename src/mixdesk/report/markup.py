@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 import re
 
 from mixdesk.core.recipe import BEST_SEEN, NATURAL, UNIFORM
@@ -26,6 +27,8 @@ _SIGNS = {
     NATURAL: '<circle cx="6" cy="6" r="4.7" fill="none" stroke="currentColor" stroke-width="1.5"/>',
     UNIFORM: '<rect x="1.4" y="1.4" width="9.2" height="9.2" fill="none" stroke="currentColor" stroke-width="1.5"/>',
 }
+
+_OUTLINED = '<path d="M6 1.1L10.9 6 6 10.9 1.1 6Z" fill="none" stroke="currentColor" stroke-width="1.5"/>'
 
 
 def text(value: object) -> str:
@@ -64,16 +67,21 @@ def icon(mark: str) -> str:
     return f'<i class="icon {mark}">{inner}<span class="sr">{_WORDS[mark]}:</span></i>'
 
 
-def sign(rival: str) -> str:
-    """The sign of a mixture: filled diamond, triangle, circle, square. Shape tells them apart, never colour."""
-    return f'<svg class="sign" viewBox="0 0 12 12" aria-hidden="true">{_SIGNS.get(rival, _SIGNS[UNIFORM])}</svg>'
+def sign(rival: str, *, is_outlined: bool = False) -> str:
+    """The sign of a mixture: filled diamond, triangle, circle, square. Shape tells them apart, never colour.
+
+    Outlined: the recipe of a second study.
+    """
+    drawing = _OUTLINED if is_outlined and rival == RECIPE else _SIGNS.get(rival, _SIGNS[UNIFORM])
+    return f'<svg class="sign" viewBox="0 0 12 12" aria-hidden="true">{drawing}</svg>'
 
 
-def sign_at(rival: str, x: float, y: float, size: float = 11.0) -> str:
+def sign_at(rival: str, x: float, y: float, size: float = 11.0, *, is_outlined: bool = False) -> str:
     """The same sign inside a larger drawing, centred on (x, y)."""
     k = size / 12.0
     place = f"translate({x - 6 * k:.1f} {y - 6 * k:.1f}) scale({k:.3f})"
-    return f'<g transform="{place}">{_SIGNS.get(rival, _SIGNS[UNIFORM])}</g>'
+    drawing = _OUTLINED if is_outlined and rival == RECIPE else _SIGNS.get(rival, _SIGNS[UNIFORM])
+    return f'<g transform="{place}">{drawing}</g>'
 
 
 def card(title: str, question: str, body: str, *, foot: tuple[str, ...] = (), span: int = 12, id_: str = "") -> str:
@@ -99,3 +107,21 @@ def table(head: tuple[tuple[str, str], ...], rows: list[list[str]], *, class_: s
 def pairs(rows: list[tuple[str, str]]) -> str:
     """Label and value, line by line."""
     return '<dl class="kv">' + "".join(f"<dt>{label}</dt><dd>{value}</dd>" for label, value in rows) + "</dl>"
+
+
+def weight_bar(hue: int, share: float, tick: float | None) -> str:
+    """A weight as a bar in its domain's colour, with a tick at the reference's weight; both as shares of the scale."""
+    mark = "" if tick is None else f'<u style="left:{100 * tick:.2f}%"></u>'
+    return f'<span class="wbar"><i style="width:{100 * share:.2f}%;background:var(--d{hue})"></i>{mark}</span>'
+
+
+def gauge(epochs: float | None, limit: float | None) -> str:
+    """Epochs as a number and, where there is a limit, as a meter with a cell per epoch up to it; hatched beyond."""
+    if epochs is None:
+        return words.DASH
+    if limit is None:
+        return f"{epochs:.1f}"
+    over = " hot" if epochs > limit * (1 + 1e-6) else ""
+    style = f"--cells:{max(math.ceil(limit), 1)};--fill:{100 * min(epochs / limit, 1.0):.1f}%"
+    said = f"{epochs:.1f} of {limit:g} epochs allowed"
+    return f'<span class="gauge{over}" style="{style}" title="{said}"></span><span class="ev">{epochs:.1f}</span>'

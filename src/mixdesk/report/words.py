@@ -104,7 +104,7 @@ def duration(seconds: float) -> str:
 
 def factor(x: float) -> str:
     """A ratio in two digits, whole from ten on."""
-    return f"{x:.0f}" if x >= 9.95 else f"{x:.1f}"
+    return f"{x:,.0f}" if x >= 9.95 else f"{x:.1f}"
 
 
 def plural(n: int, noun: str) -> str:
