@@ -428,7 +428,8 @@ def tradeoff(found: Tradeoff) -> dict[str, Any]:
         marker = {"symbol": SYMBOLS.get(name, "square-open"), "size": 11, "line": {"width": 1.8}}
         role = "recipe" if name == RECIPE else "rival"
         traces.append(go.Scatter(
-            x=[], y=[], name=name, text=[html.escape(name)], mode="markers+text", textposition="top center",
+            x=[], y=[], name=name, text=[html.escape(name)], mode="markers+text",
+            textposition="bottom center" if name == RECIPE else "top center",
             textfont={"size": 11, "weight": 600, "shadow": "auto"}, meta=role, marker=marker,
             hovertemplate="%{x:.4f}, %{y:.4f}<extra></extra>",
         ))  # fmt: skip

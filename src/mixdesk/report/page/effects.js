@@ -74,6 +74,6 @@
     });
     new IntersectionObserver(e => { isNear = e[e.length - 1].isIntersecting; if (isNear && isStale) start(); }, { rootMargin: "300px" }).observe(card);
     store.on("rest", start); store.on("locks", start); store.on("hot", point);
-    store.on("frame", () => { round++; isStale = true; });
+    store.on("moved", () => { round++; isStale = true; });
   };
 })(window.mixdeskParts ||= {});

@@ -1,6 +1,6 @@
 "use strict";
 // The store: one mixture whose weights always sum to one, locks, undo, and the trial that is pointed at. Panels
-// subscribe to "frame" (the mixture moved), "rest" (70 ms later), "locks", "undo" and "hot".
+// subscribe to "moved", "frame" (the one that shows it), "rest" (70 ms later), "locks", "undo" and "hot".
 (parts => {
   const { diff, value } = parts.atoms;
   const BURST = 350, REST = 70, SPEECH = 500, MOST_STEPS = 200;
@@ -104,10 +104,10 @@
     function step(from, to) { settle(); if (!store[from].length) return; store[to].push(store.mixture.slice()); store.mixture = store[from].pop(); changed(); tell("undo"); }
 
     // ---------- one frame for however many events ----------
-    function paint() { frame = 0; store.now = state(store.mixture); tell("frame"); }
+    function paint() { frame = 0; store.now = state(store.mixture); tell("frame"); rest = setTimeout(() => tell("rest"), REST); }
     function changed() {
+      tell("moved"); clearTimeout(rest);
       if (!frame) frame = requestAnimationFrame(paint);
-      clearTimeout(rest); rest = setTimeout(() => tell("rest"), REST);
       clearTimeout(speech); speech = setTimeout(() => store.say(`Objective ${value(store.now.mean)}, against ${DESK.reference} ${diff(store.now.gap)}`), SPEECH);
     }
 
