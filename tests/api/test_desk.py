@@ -50,7 +50,7 @@ def test_a_second_study_stands_beside_the_first(tmp_path: Path) -> None:
     both = mx.write_desk(mine, beside=other).read_text()
     assert "No recipe was made yet." not in both
     # A domain that only the second study has.
-    assert "<bdi>d03</bdi></td><td class=\"r\">–</td>" in both
+    assert '<bdi>d03</bdi></td><td class="r">–</td>' in both
 
 
 def test_licence_tiers_stand_in_the_table_where_the_corpus_states_licences() -> None:

@@ -88,13 +88,13 @@ def test_the_first_screen_holds_the_answer_and_nothing_else(show: Any, name: str
         assert box["x"] + box["width"] <= viewport["width"], part
     assert page.locator("#proof .card").first.bounding_box()["y"] >= viewport["height"]
     # Nothing on it is set smaller than 11 pixels.
-    assert page.locator(".first .foot").count() <= 1
+    assert page.locator(".front .foot").count() <= 1
 
 
 def test_type_and_targets_are_large_enough(show: Any) -> None:
     page = show("confirmed", viewport=PHONE, java_script_enabled=True)
     smallest = page.evaluate(
-        "() => Math.min(...[...document.querySelectorAll('.first *')].filter(n => n.getClientRects().length"
+        "() => Math.min(...[...document.querySelectorAll('.front *')].filter(n => n.getClientRects().length"
         " && !n.closest('.sr') && [...n.childNodes].some(c => c.nodeType === 3 && c.data.trim()))"
         ".map(n => parseFloat(getComputedStyle(n).fontSize)))"
     )

@@ -34,12 +34,17 @@ class Colour:
 
 
 def palette(view: StudyView, lead: Mixture) -> tuple[Colour, ...]:
-    """A colour per domain on axis d."""
+    """A colour per domain on axis d; `lead` the recipe, or what the page shows in its place."""
     lead_d, base_d = lead.over(view.domains), reference(view).mixture.over(view.domains)
     families: dict[str, list[int]] = {}
     for i, name in enumerate(view.domains):
         families.setdefault(group_of(name), []).append(i)
-    hues = _family_hues({family: math.fsum(base_d[i] for i in ids) for family, ids in families.items()})
+    # By natural weight; the lead's decides where that is even, or the heaviest of many flat names would be grey.
+    weights = {
+        family: (math.fsum(base_d[i] for i in ids), math.fsum(lead_d[i] for i in ids))
+        for family, ids in families.items()
+    }
+    hues = _family_hues({family: (round(base, 9), lead) for family, (base, lead) in weights.items()})
     out: dict[int, Colour] = {}
     for family, ids in families.items():
         for rank, i in enumerate(sorted(ids, key=lambda i: (-lead_d[i], view.domains[i]))):
@@ -50,10 +55,10 @@ def palette(view: StudyView, lead: Mixture) -> tuple[Colour, ...]:
     return tuple(out[i] for i in range(len(view.domains)))
 
 
-def _family_hues(weights: dict[str, float]) -> dict[str, str]:
+def _family_hues(weights: dict[str, tuple[float, float]]) -> dict[str, str]:
     hues = {family: HUES[USUAL[family]] for family in weights if family in USUAL}
     free = [hue for hue in HUES if hue not in hues.values()]
-    for family in sorted((f for f in weights if f not in hues), key=lambda f: -weights[f]):
+    for family in sorted((f for f in weights if f not in hues), key=lambda f: weights[f], reverse=True):
         n_grey = sum(hue in GREYS for hue in hues.values())
         hues[family] = free.pop(0) if free else GREYS[n_grey % 2]
     return hues

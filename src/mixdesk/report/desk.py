@@ -48,7 +48,7 @@ def render(
         tiers: domain → licence tier, where licences are known.
         beside: a second study to set beside this one.
     """
-    lead = figures.lead_of(view, answers[0].recipe if answers else None).mixture
+    lead = answers[0].recipe.mixture if answers else figures.lead_of(view, None).mixture
     evidence, specs = doubt.section(view, answers, shared)
     parts = {
         "title": text(view.name),

@@ -100,7 +100,7 @@ def _asked(objective: Objective) -> str:
 
 def _frame(said: str, mix: str, rail: str) -> str:
     parts = (("say", said), ("mix", mix), ("rail", rail))
-    return '<div class="first">' + "".join(f'<div class="{area}">{inner}</div>' for area, inner in parts) + "</div>"
+    return '<div class="front">' + "".join(f'<div class="{area}">{inner}</div>' for area, inner in parts) + "</div>"
 
 
 def _block(inner: str, class_: str = "") -> str:
@@ -327,9 +327,9 @@ def _ingredients(view: StudyView, recipe: Recipe | None, lead: Rival, base: str)
 
 def _short(domain: str) -> str:
     """A domain's name as long as the list has room for it, which is less on a phone."""
-    if len(domain) <= 18:
+    if len(domain) <= 16:
         return name(domain)
-    return f'<span class="wide">{name(domain, 28)}</span><span class="narrow">{name(domain, 18)}</span>'
+    return f'<span class="wide">{name(domain, 28)}</span><span class="narrow">{name(domain, 16)}</span>'
 
 
 def _more(rows: tuple[DomainRow, ...], n: int, class_: str) -> str:
