@@ -26,7 +26,7 @@ pytestmark = [
 ]
 DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 # What the first screen has to hold, each with its words to the last line.
-PARTS = (".eyebrow", "h1", ".strip.big, .stages", ".list", ".gain .num", ".gain .iv", "#cost", ".doubts", ".todo")
+PARTS = (".eyebrow", "h1", ".strip.big, .stages", ".parts", ".gain .num", ".gain .iv", "#cost", ".doubts", ".todo")
 
 
 def staged() -> tuple[StudyView, tuple[Answer, ...]]:

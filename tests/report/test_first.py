@@ -143,7 +143,7 @@ def test_many_domains_show_the_heaviest_and_count_the_rest() -> None:
     view, answers = VARIANTS["twenty_five"]()
     html = first.section(view, answers[0], {})
     heaviest = sorted(answers[0].recipe.mixture.as_dict().items(), key=lambda item: (-item[1], item[0]))
-    listed = re.search(r'<table class="list".*?</table>', html, re.S)
+    listed = re.search(r'<table class="parts".*?</table>', html, re.S)
     assert listed is not None
     assert [plain(row) for row in re.findall(r"<td><i[^>]*></i>(.*?)</td>", listed[0])] == [n for n, _ in heaviest[:10]]
     rest = sum(weight for _, weight in heaviest[10:])

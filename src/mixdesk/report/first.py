@@ -319,7 +319,7 @@ def _ingredients(view: StudyView, recipe: Recipe | None, lead: Rival, base: str)
     more = _more(rows, n_wide, "wide") + _more(rows, n_phone, "narrow")
     why = "" if has_epochs else '<span class="why">token counts unknown: no epochs</span>'
     return (
-        f'<table class="list{" steps" if steps else ""}" style="--rows:{len(body)}">'
+        f'<table class="parts{" steps" if steps else ""}" style="--rows:{len(body)}">'
         f"<thead><tr>{''.join(head)}</tr></thead><tbody>{''.join(body)}</tbody></table>"
         f'<p class="rest">{more}{why}</p>'
     )
