@@ -150,7 +150,7 @@ def test_hostile_names_are_text(pages: dict[str, str]) -> None:
     assert [attributes for tag, attributes in reader.tags if tag == "script"] == [
         {"type": "application/json", "id": "data"},
         {},
-        {},
+        {"type": "text/plain", "id": "plotly"},
         {},
     ]
     assert not [name for _, attributes in reader.tags for name in attributes if name.startswith("on")]

@@ -7,12 +7,12 @@ from typing import Any
 
 from mixdesk.core.recipe import RIVALS, Recipe
 from mixdesk.core.trial import StudyView, Trial
-from mixdesk.report import decide, figures, panels, words
+from mixdesk.report import decide, figures, panels, tried, words
 from mixdesk.report.figures import Answer
 from mixdesk.report.markup import card, icon, name, pairs, prose, sign, table, text
 
-# Rows of the trials' table: more belong into a spreadsheet, and the CSV has all of them.
-MOST_ROWS = 400
+# Rows of the trials' table without scripts and on paper; the page itself shows all of them.
+MOST_ROWS = 40
 # Sentences about overlap on the page.
 MOST_WARNINGS = 8
 
@@ -27,10 +27,13 @@ def section(view: StudyView, answers: tuple[Answer, ...], shared: figures.Shared
         first = answers[0]
         beside = _learned(view, first, specs) + _signal(view, first.recipe)
         cards += [_predict(view, first, specs), f'<div class="c5 stack">{beside}</div>']
+        cards += [_residuals(view, first, specs), _held(first, specs)]
         cards += [_league(view, first), _shares(view, first), _guards(first.recipe)]
         cards += [_curves(view, first.recipe, specs), _confirm(view, first.recipe, specs)]
+        cards += [_tried(view, first.recipe, specs), _tradeoff(view, first.recipe, specs)]
     else:
         cards += [_curves(view, None, specs), _signal(view, None)]
+        cards += [_tried(view, None, specs), _tradeoff(view, None, specs)]
     if shared is not None:
         cards.append(_overlap(shared, specs))
     return f'<div class="grid">{"".join(cards)}</div>', specs
@@ -46,7 +49,6 @@ def _figure(id_: str, spec: dict[str, Any], specs: Specs, height: int) -> str:
 
 def _predict(view: StudyView, answer: Answer, specs: Specs) -> str:
     found, unit = figures.fit_points(answer), figures.scale_of(view, answer.recipe.objective)
-    law = answer.recipe.provenance.law
     title, question = "Does the law predict?", "Each dot is a trial that the law had not seen when it predicted it."
     if len(found) < 2:
         need = len(view.domains) + 2
@@ -70,9 +72,97 @@ def _predict(view: StudyView, answer: Answer, specs: Specs) -> str:
         n,
         "out of fold, split by mixture",
         "bars: 90\u202f% interval of one run",
-        f"law: {name(law)}",
+        _law(answer),
     )
     return card(title, question, body, foot=foot, span=7, id_="predict")
+
+
+def _residuals(view: StudyView, answer: Answer, specs: Specs) -> str:
+    found, unit = tried.residuals(view, answer), figures.scale_of(view, answer.recipe.objective)
+    if len(found) < 2:
+        return ""
+    body = _figure("fig-residuals", panels.residuals(found, unit), specs, 250)
+    foot = (*_told(unit), f"n = {words.plural(len(found), 'trial')}", "out of fold", _law(answer))
+    question = "A pattern here would mean that the law has the wrong form, or that something drifted."
+    return card("Is anything left over?", question, body, foot=foot, span=7, id_="residuals")
+
+
+def _held(answer: Answer, specs: Specs) -> str:
+    points = figures.fit_points(answer)
+    if len(points) < 2:
+        return ""
+    found, title, question = (
+        tried.held(points),
+        "Do the intervals hold?",
+        "A 90\u202f% interval should be right 9 times in 10.",
+    )
+    if not found:
+        return card(title, question, '<p class="none">This law gives no intervals.</p>', span=5, id_="coverage")
+    body = _figure("fig-coverage", panels.held(found, len(points)), specs, 250)
+    foot = (
+        "share of trials in per cent",
+        f"n = {words.plural(len(points), 'trial')}, out of fold",
+        "grey: chance at this n, 95\u202f%",
+        "other levels than 90\u202f%: stretched as a normal's",
+        _law(answer),
+    )
+    return card(title, question, body, foot=foot, span=5, id_="coverage")
+
+
+def _tried(view: StudyView, recipe: Recipe | None, specs: Specs) -> str:
+    bands = figures.shown_bands(view, figures.lead_of(view, recipe).mixture)
+    found = tried.tried(view, recipe, bands)
+    if not found:
+        return ""
+    objective = recipe.objective if recipe is not None else view.objective
+    unit, labels = figures.scale_of(view, objective), tuple(band.label for band in bands)
+    is_ternary = len(view.domains) == 3
+    if is_ternary:
+        body = _figure("fig-tried", panels.ternary(found, (labels[0], labels[1], labels[2]), unit), specs, 380)
+    else:
+        wide = f'style="min-width:{90 + 62 * len(labels)}px"'
+        inner = _figure("fig-tried", panels.parallel(found, labels, unit), specs, 380)
+        body = (
+            f'<div class="sideways" tabindex="0" role="region" aria-label="all trials"><div {wide}>{inner}</div></div>'
+        )
+    n = sum(bool(trial.final) for trial in view.at(figures.law_rung(view, recipe).label if recipe else None))
+    shown = (
+        f"{len(found):,} of {words.plural(n, 'trial')}"
+        if len(found) < n
+        else f"n = {words.plural(len(found), 'trial')}"
+    )
+    foot = (
+        f"{'families' if len(labels) < len(view.domains) else 'weights'} in per cent of training tokens"
+        + ("" if is_ternary else ", square-root axes"),
+        *_told(words.listed("objective", unit)),
+        shown,
+        f"dark: the best {tried.N_BEST}",
+        "runs of the study, no paper",
+    )
+    question = "Which mixtures were tried, and where do the best run? Point at one: it lights up everywhere."
+    return card("All trials at once", question, body, foot=foot, span=7, id_="tried")
+
+
+def _tradeoff(view: StudyView, recipe: Recipe | None, specs: Specs) -> str:
+    found, title, question = tried.tradeoff(view, recipe), "One metric against another", "What is given up for what?"
+    if found is None:
+        said = "One metric: nothing is given up for another." if len(view.metrics) < 2 else "No trial was measured yet."
+        return card(title, question, f'<p class="none">{said}</p>', span=5, id_="tradeoff")
+    body = _figure("fig-tradeoff", panels.tradeoff(found), specs, 340)
+    foot = (
+        "each metric in its own unit",
+        f"n = {words.plural(len(found.trials), 'trial')}",
+        "steps: trials that no other beats in both",
+        *(("signs: as the law predicts them",) if found.named else ()),
+        "Pareto set, no paper",
+    )
+    return card(title, question, body, foot=foot, span=5, id_="tradeoff")
+
+
+def _law(answer: Answer) -> str:
+    """The law and its papers, for the foot of a figure."""
+    papers = ", ".join(answer.recipe.provenance.references)
+    return f"law: {name(answer.recipe.provenance.law)}" + (f", {text(papers)}" if papers else "")
 
 
 def _learned(view: StudyView, answer: Answer, specs: Specs) -> str:
@@ -84,7 +174,12 @@ def _learned(view: StudyView, answer: Answer, specs: Specs) -> str:
     body = f'<p class="said">{prose(found.sentence)}</p>'
     if found.points:
         body += _figure("fig-learned", panels.learned(found, unit), specs, 210)
-    foot = (*_told(unit), f"n = {words.plural(found.n, 'mixture')}", "bar: 90\u202f% interval of the forecast")
+    foot = (
+        *_told(unit),
+        f"n = {words.plural(found.n, 'mixture')}",
+        "bar: 90\u202f% interval of the forecast",
+        _law(answer),
+    )
     return card(title, question, body, foot=foot if found.points else (), span=12, id_="learned")
 
 
@@ -188,7 +283,13 @@ def _curves(view: StudyView, recipe: Recipe | None, specs: Specs) -> str:
     body = f'<p class="keys">{key}</p>' + _figure("fig-curves", panels.learning(found, unit), specs, 330)
     measured = sum(len(trial.points) > 1 for trial in view.trials)
     shown = f"{len(found)} of {measured} curves" if len(found) < measured else words.plural(len(found), "curve")
-    foot = (*_told(unit), shown, "tokens on a log scale", "the start of each curve lies above the frame")
+    foot = (
+        *_told(unit),
+        shown,
+        "tokens on a log scale",
+        "the start of each curve lies above the frame",
+        "measured, no paper",
+    )
     return card(title, question, body, foot=foot, span=7 if recipe else 12, id_="curves")
 
 
@@ -297,42 +398,58 @@ def _overlap(shared: figures.Shared, specs: Specs) -> str:
 def raw(view: StudyView, answers: tuple[Answer, ...]) -> str:
     """The trials' table and the provenance list."""
     recipe = answers[0].recipe if answers else None
-    return f'<div class="grid">{_trials(view, recipe)}{_provenance(view, recipe)}</div>'
+    table_ = _trials(view, answers[0] if answers else None)
+    return f'<div class="grid">{table_}{_provenance(view, recipe)}</div>'
 
 
-def _trials(view: StudyView, recipe: Recipe | None) -> str:
+def _trials(view: StudyView, answer: Answer | None) -> str:
+    recipe = answer.recipe if answer is not None else None
     objective = recipe.objective if recipe is not None else view.objective
     bands = figures.shown_bands(view, figures.lead_of(view, recipe).mixture)
-    head = ["trial", "state", "rung", "rep.", "objective", *(b.label for b in bands), *(m.name for m in view.metrics)]
+    head = [
+        "trial",
+        "state",
+        "rung",
+        "rep.",
+        "objective",
+        "predicted",
+        *(b.label for b in bands),
+        *(m.name for m in view.metrics),
+    ]
     top = "".join(
         f'<th scope="col" class="{"" if i in (0, 1, 2) else "r"}"><button type="button">{name(one, 16)}</button></th>'
         for i, one in enumerate(head)
     )
+    said = {point.trial: point.mean for point in figures.fit_points(answer)} if answer is not None else {}
     body = "".join(
-        _trial(view, trial, figures.measured(view, objective, trial.final), bands) for trial in view.trials[:MOST_ROWS]
+        _trial(view, one, (figures.measured(view, objective, one.final), said.get(one.id, math.nan)), bands)
+        for one in view.trials[:MOST_ROWS]
     )
-    tools = (
-        '<p class="acts"><button type="button" class="tbtn" id="csv" hidden>Download CSV</button>'
-        '<button type="button" class="tbtn" id="more" hidden></button></p>'
-    )
+    tools = '<p class="acts"><button type="button" class="tbtn" id="csv" hidden>Download CSV</button></p>'
     inner = f'<table id="raw"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'
     wrapped = f'<div class="tablewrap" tabindex="0" role="region" aria-label="trials">{inner}</div>'
     shown = words.plural(len(view.trials), "trial")
     if len(view.trials) > MOST_ROWS:
-        shown = f"first {MOST_ROWS} of {shown}; the CSV has all"
-    foot = ("weights in per cent of training tokens", "metrics in their own units", shown)
+        shown += f", without scripts and on paper the first {MOST_ROWS}"
+    foot = ("weights in per cent of training tokens", "metrics in their own units", "predicted: out of fold", shown)
     if not view.trials:
         wrapped, tools = '<p class="none">No trial was asked yet.</p>', ""
     return card(
-        "Trials", "The raw numbers. Press a head to sort by it.", tools + wrapped, foot=foot, span=9, id_="trials"
+        "Trials",
+        "The raw numbers. Press a head to sort by it, a row to pin it.",
+        tools + wrapped,
+        foot=foot,
+        span=9,
+        id_="trials",
     )
 
 
-def _trial(view: StudyView, trial: Trial, value: float, bands: tuple[figures.Band, ...]) -> str:
+def _trial(view: StudyView, trial: Trial, objective: tuple[float, float], bands: tuple[figures.Band, ...]) -> str:
     weights, final = trial.spec.mixture.over(view.domains), trial.final
     run = trial.spec.external.run if trial.spec.external else trial.id
     cells = [(name(run, 18), run), (trial.state, trial.state), (name(trial.rung, 16), trial.rung)]
-    numbers = [(str(trial.spec.replicate), float(trial.spec.replicate)), (words.value(value), value)]
+    numbers = [(str(trial.spec.replicate), float(trial.spec.replicate))]
+    numbers += [(words.value(value), value) for value in objective]
     numbers += [(f"{100 * band.share(weights):.1f}", band.share(weights)) for band in bands]
     numbers += [(words.value(final.get(m.name)), final.get(m.name, math.nan)) for m in view.metrics]
     left = "".join(f'<td data-v="{text(key)}">{shown}</td>' for shown, key in cells)

@@ -347,19 +347,19 @@ def coverage(found: tuple[FitPoint, ...], level: float = 0.9) -> Coverage | None
     known = [p for p in found if math.isfinite(p.low) and math.isfinite(p.high)]
     if not known:
         return None
-    n = len(known)
+    least, most = chance(len(known), level)
+    return Coverage(n_inside=sum(p.low <= p.measured <= p.high for p in known), n=len(known), least=least, most=most)
+
+
+def chance(n: int, level: float) -> tuple[int, int]:
+    """How many of n intervals of that level hold by chance: binomial 2.5 % and 97.5 % points."""
     log_pmf = [
         math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
         + k * math.log(level) + (n - k) * math.log1p(-level)
         for k in range(n + 1)
     ]  # fmt: skip
     cdf = np.cumsum(np.exp(log_pmf))
-    return Coverage(
-        n_inside=sum(p.low <= p.measured <= p.high for p in known),
-        n=n,
-        least=int(np.searchsorted(cdf, 0.025)),
-        most=int(np.searchsorted(cdf, 0.975)),
-    )
+    return int(np.searchsorted(cdf, 0.025)), int(np.searchsorted(cdf, 0.975))
 
 
 # Fields of `Score` and the measures they come from.

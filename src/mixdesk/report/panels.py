@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 
 from mixdesk.report import words
 from mixdesk.report.figures import RECIPE, Curve, FitPoint, Learned, Paired, Shared
+from mixdesk.report.tried import N_BEST, Held, Residual, Tradeoff, Tried, undominated
 
 SYMBOLS = {RECIPE: "diamond", "best seen": "triangle-up-open", "natural": "circle-open", "uniform": "square-open"}
 DASHES = {RECIPE: "solid", "best seen": "dashdot", "natural": "dash", "uniform": "dot"}
@@ -57,7 +58,7 @@ def predict(points: tuple[FitPoint, ...], unit: str) -> dict[str, Any]:
     pad = 0.06 * (high - low) or 0.01
     ends = [low - pad, high + pad]
     scatter = go.Scattergl if len(points) > FEW else go.Scatter
-    bars = [p for p in points if math.isfinite(p.low) and math.isfinite(p.high)]
+    bars = [p for p in points if math.isfinite(p.low) and math.isfinite(p.high)] if len(points) <= FEW else []
     line = go.Scatter(x=ends, y=ends, mode="lines", hoverinfo="skip", meta="line", line={"width": 1.2, "dash": "dot"})
     spans = go.Scatter(
         x=_six([v for p in bars for v in (p.low, p.high, math.nan)]),
@@ -68,25 +69,16 @@ def predict(points: tuple[FitPoint, ...], unit: str) -> dict[str, Any]:
         line={"width": 3},
         connectgaps=False,
     )
-    dots = scatter(
-        x=_six(means),
-        y=_six(values),
-        ids=[p.trial for p in points],
-        customdata=[p.trial for p in points],
-        mode="markers",
-        meta="trial",
-        marker={"size": 8, "opacity": 0.72},
-        hovertemplate="%{customdata}<br>measured %{y:.4f}<br>predicted %{x:.4f}<extra></extra>",
-    )
+    hover = "%{customdata}<br>measured %{y:.4f}<br>predicted %{x:.4f}<extra></extra>"
+    dots = _dots(scatter, _six(means), _six(values), [p.trial for p in points], hover)
     layout = _layout(
         words.listed("predicted out of fold", unit),
         words.listed("measured", unit),
         xaxis={"range": ends},
         yaxis={"range": ends},
     )
-    return _spec(
-        go.Figure([line, spans, dots], layout), f"{words.plural(len(points), 'trial')}, measured against predicted"
-    )
+    label = f"{words.plural(len(points), 'trial')}, measured against predicted"
+    return {**_spec(go.Figure([line, spans, dots], layout), label), **_overlay()}
 
 
 def learned(found: Learned, unit: str) -> dict[str, Any]:
@@ -294,3 +286,166 @@ def _bar(low: float, high: float, mean: float, y: float, role: str) -> list[go.S
     kind = "trained" if role == "recipe" else "predicted"
     hover = f"{kind} {words.difference(mean)}<br>{words.interval(low, high)}<extra></extra>"
     return [bar, go.Scatter(x=[mean], y=[y], mode="markers", meta=role, marker=marker, hovertemplate=hover)]
+
+
+def residuals(found: tuple[Residual, ...], unit: str) -> dict[str, Any]:
+    """Measured − predicted out of fold, in the order asked, as stems from zero."""
+    x, y = [float(one.order) for one in found], [one.rest for one in found]
+    scatter = go.Scattergl if len(found) > FEW else go.Scatter
+    ids = [one.trial for one in found]
+    traces = []
+    if len(found) <= FEW:
+        stems = {"mode": "lines", "meta": "band", "hoverinfo": "skip", "line": {"width": 1.5}, "connectgaps": False}
+        ends_x, ends_y = [v for a in x for v in (a, a, math.nan)], [v for b in y for v in (0.0, b, math.nan)]
+        traces.append(go.Scatter(x=_six(ends_x), y=_six(ends_y), **stems))
+    hover = "%{customdata}<br>measured − predicted %{y:+.4f}<extra></extra>"
+    traces.append(_dots(scatter, _six(x), _six(y), ids, hover))
+    layout = _layout("order asked", words.listed("measured − predicted", unit), yaxis={"zeroline": True})
+    biggest = max((abs(v) for v in y), default=0.0)
+    spec = _spec(
+        go.Figure(traces, layout),
+        f"{words.plural(len(found), 'trial')}, measured minus predicted, at most {words.value(biggest)} apart",
+    )
+    return {**spec, **_overlay(), "choice": {"kind": "residuals", "title": "order asked"}}
+
+
+def held(found: tuple[Held, ...], n: int) -> dict[str, Any]:
+    """Share of values inside their interval over the level asked, with the band that chance allows."""
+    x = [100.0 * one.level for one in found]
+    edge = {"mode": "lines", "meta": "band", "hoverinfo": "skip", "line": {"width": 0}}
+    traces = [
+        go.Scatter(x=x, y=[100.0 * one.least for one in found], **edge),
+        go.Scatter(x=x, y=[100.0 * one.most for one in found], fill="tonexty", **edge),
+        go.Scatter(
+            x=[0, 100], y=[0, 100], mode="lines", meta="line", hoverinfo="skip", line={"width": 1.2, "dash": "dot"}
+        ),
+        go.Scatter(
+            x=x,
+            y=[100.0 * one.inside for one in found],
+            mode="lines+markers",
+            meta="recipe",
+            line={"width": 1.8},
+            marker={"size": 6},
+            hovertemplate="asked %{x:.0f} %, held %{y:.0f} %<extra></extra>",
+        ),
+    ]
+    ends = {"range": [0, 100], "ticksuffix": "\u202f%"}
+    layout = _layout("interval asked for", "values inside", xaxis=ends, yaxis=ends)
+    at = min(found, key=lambda one: abs(one.level - 0.9))
+    return _spec(
+        go.Figure(traces, layout),
+        f"{n} intervals: at {100 * at.level:.0f} % asked, {100 * at.inside:.0f} % held",
+    )
+
+
+def parallel(found: tuple[Tried, ...], labels: tuple[str, ...], unit: str) -> dict[str, Any]:
+    """One line per trial over the domains' weights, on square-root axes, and the objective at the end, best on top."""
+    values = [one.value for one in found]
+    low, high = min(values), max(values)
+    span = (high - low) or 1.0
+    last = len(labels)
+    scatter = go.Scattergl if len(found) * (last + 1) > FEW else go.Scatter
+
+    def line(rows: tuple[Tried, ...], role: str, width: float, opacity: float) -> Any:
+        x = [v for _ in rows for v in (*range(last + 1), math.nan)]
+        y = [v for one in rows for v in (*map(math.sqrt, one.shares), 1.0 - (one.value - low) / span, math.nan)]
+        ids = [v for one in rows for v in (*[one.trial] * (last + 1), None)]
+        return scatter(
+            x=_six(x), y=_six(y), customdata=ids, mode="lines", meta=role, opacity=opacity,
+            line={"width": width}, connectgaps=False, hovertemplate="%{customdata}<extra></extra>",
+        )  # fmt: skip
+
+    traces = [line(found[N_BEST:], "faint", 1.0, 0.45), line(found[:N_BEST], "recipe", 1.8, 0.95)]
+    layout = _layout("", "")
+    layout.xaxis.update(
+        tickvals=list(range(last + 1)),
+        ticktext=[html.escape(words.middle(one, 14)) for one in labels] + ["<b>objective</b>"],
+        showgrid=False, range=[-0.25, last + 0.25], side="top", fixedrange=True,
+    )  # fmt: skip
+    shares = [0, 1, 5, 10, 20, 40, 70, 100]
+    layout.yaxis.update(
+        tickvals=[math.sqrt(s / 100) for s in shares],
+        ticktext=[f"{s}\u202f%" for s in shares],
+        showgrid=False,
+        range=[-0.04, 1.04],
+        fixedrange=True,
+    )
+    layout.update(
+        shapes=[{"type": "line", "x0": k, "x1": k, "y0": 0, "y1": 1, "line": {"width": 1.4}, "name": "band"}
+                for k in range(last + 1)],
+        annotations=[{"x": last, "y": y, "text": words.value(v), "showarrow": False, "xanchor": "left", "xshift": 6}
+                     for y, v in ((0.0, high), (1.0, low))],
+        margin={"l": 46, "r": 56, "t": 34, "b": 12},
+    )  # fmt: skip
+    label = (
+        f"{words.plural(len(found), 'trial')} over {last} weights; objective {words.value(low)} to {words.value(high)}"
+    )
+    return {**_spec(go.Figure(traces, layout), label), **_overlay()}
+
+
+def ternary(found: tuple[Tried, ...], labels: tuple[str, str, str], unit: str) -> dict[str, Any]:
+    """Three domains: every trial in the triangle of their weights, the best dark."""
+
+    def dots(rows: tuple[Tried, ...], role: str, symbol: str, opacity: float) -> go.Scatterternary:
+        a, b, c = ([100.0 * one.shares[k] for one in rows] for k in range(3))
+        return go.Scatterternary(
+            a=_six(a), b=_six(b), c=_six(c), customdata=[one.trial for one in rows],
+            text=[words.value(one.value) for one in rows], mode="markers", meta=role,
+            marker={"size": 8, "symbol": symbol, "opacity": opacity},
+            hovertemplate="%{customdata}<br>objective %{text}<extra></extra>",
+        )  # fmt: skip
+
+    names = [html.escape(words.middle(one, 18)) for one in labels]
+    axes = {
+        axis: {"title": {"text": name}, "ticksuffix": "\u202f%"}
+        for axis, name in zip(("aaxis", "baxis", "caxis"), names, strict=True)
+    }
+    layout = go.Layout(
+        ternary={"sum": 100, **axes}, showlegend=False, margin={"l": 40, "r": 40, "t": 34, "b": 34}, hovermode="closest"
+    )
+    traces = [dots(found[N_BEST:], "trial", "circle-open", 0.6), dots(found[:N_BEST], "recipe", "circle", 1.0)]
+    label = (
+        f"{words.plural(len(found), 'trial')} in the triangle of {', '.join(labels)}, objective in {unit or 'its unit'}"
+    )
+    return {**_spec(go.Figure(traces, layout), label), **_overlay("scatterternary")}
+
+
+def tradeoff(found: Tradeoff) -> dict[str, Any]:
+    """Two metrics against each other: trials, and the steps through those that no other beats in both."""
+    rows = [(trial, row) for trial, row in zip(found.trials, found.values, strict=True)]
+    one, two = found.at
+    known = [(trial, row[one], row[two]) for trial, row in rows if row[one] is not None and row[two] is not None]
+    x, y = [float(a) for _, a, _ in known if a is not None], [float(b) for _, _, b in known if b is not None]
+    xs, ys = undominated(x, y, (found.signs[one], found.signs[two]))
+    titles = [words.listed(words.middle(m, 32), u) for m, u in zip(found.metrics, found.units, strict=True)]
+    hover = "%{customdata}<br>%{x:.4f}, %{y:.4f}<extra></extra>"
+    scatter = go.Scattergl if len(x) > FEW else go.Scatter
+    traces = [
+        _dots(scatter, _six(x), _six(y), [trial for trial, _, _ in known], hover),
+        go.Scatter(x=_six(xs), y=_six(ys), mode="lines", meta="line", hoverinfo="skip", line={"width": 1.4}),
+    ]
+    for name in found.named:
+        marker = {"symbol": SYMBOLS.get(name, "square-open"), "size": 11, "line": {"width": 1.8}}
+        role = "recipe" if name == RECIPE else "rival"
+        traces.append(go.Scatter(
+            x=[], y=[], name=name, text=[html.escape(name)], mode="markers+text",
+            textposition="bottom center" if name == RECIPE else "top center",
+            textfont={"size": 11, "weight": 600, "shadow": "auto"}, meta=role, marker=marker,
+            hovertemplate="%{x:.4f}, %{y:.4f}<extra></extra>",
+        ))  # fmt: skip
+    label = f"{words.plural(len(x), 'trial')}, {found.metrics[one]} against {found.metrics[two]}"
+    choice = {"kind": "metrics", "at": list(found.at), "titles": titles, "signs": list(found.signs)}
+    spec = _spec(go.Figure(traces, _layout(titles[one], titles[two])), label)
+    return {**spec, **_overlay(), "choice": choice}
+
+
+def _dots(scatter: Any, x: list[float | None], y: list[float | None], trials: list[str], hover: str) -> Any:
+    """A dot per trial that the page lights up when the trial is pointed at."""
+    marker = {"size": 8, "opacity": 0.72}
+    return scatter(x=x, y=y, customdata=trials, mode="markers", meta="trial", marker=marker, hovertemplate=hover)
+
+
+def _overlay(kind: str = "scatter") -> dict[str, Any]:
+    """What marks the trial pointed at: a layer of the page over the axes, a trace of its own in a triangle."""
+    places: dict[str, list[float]] = {"a": [], "b": [], "c": []} if kind == "scatterternary" else {}
+    return {"overlay": {"type": kind, **places}}

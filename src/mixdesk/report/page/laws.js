@@ -1,7 +1,8 @@
 "use strict";
 // Laws exactly as Python evaluates them (`LawFit.browser()` of laws/*.py). `mixlaws(data, at)` gives, for weights w in
-// the order of data.domains and metrics in that of data.metrics: mean(w) -> [m], draws(w) -> [k][m], and
-// interval(values, centre) -> [low, high] from the draws of one number. `at` = {level, z, n_params, n_tokens}.
+// the order of data.domains and metrics in that of data.metrics: mean(w) -> [m], draws(w) -> [k][m], both as
+// evaluate(w), and interval(values, centre) -> [low, high] from the draws of one number. `at` = {level, z, n_params,
+// n_tokens}.
 // What depends on the data alone is computed once, when a law is made. A draw left out of the data (null) is NaN.
 window.mixlaws = (() => {
   const held = x => Math.max(-30, Math.min(30, x));
@@ -188,7 +189,12 @@ window.mixlaws = (() => {
     if (!make) throw new Error(`no evaluator for the form ${law.form}`);
     const fit = make(law, at), from = law.domains.map(one => domains.indexOf(one)), column = metrics.map(one => law.metrics.indexOf(one));
     const inside = w => from.map(i => i < 0 ? 0 : w[i]), outside = row => column.map(c => c < 0 ? NaN : row[c]);
-    return { mean: w => outside(fit.mean(inside(w))), draws: w => fit.draws(inside(w)).map(outside), interval: fit.interval };
+    const mean = w => outside(fit.mean(inside(w))), draws = w => fit.draws(inside(w)).map(outside);
+    return { mean, draws, evaluate: w => ({ mean: mean(w), draws: draws(w) }), interval: fit.interval };
   }
+  // Rows of numbers, and rows of weights: [unit, whole numbers of three digits in base 64].
+  const PLACE = Uint8Array.from({ length: 128 }, (_, c) => Math.max(0, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".indexOf(String.fromCharCode(c))));
+  within.numbers = numbers;
+  within.weights = ([unit, text]) => { const out = []; for (let i = 0; i < text.length; i += 3) out.push(unit * (PLACE[text.charCodeAt(i)] << 12 | PLACE[text.charCodeAt(i + 1)] << 6 | PLACE[text.charCodeAt(i + 2)])); return out; };
   return within;
 })();
