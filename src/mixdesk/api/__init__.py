@@ -28,6 +28,7 @@ from mixdesk.api.laws import (
     rank_laws,
     save_fit,
 )
+from mixdesk.api.live import live_desk
 from mixdesk.api.recipes import (
     confirm_recipe,
     make_recipe,
@@ -69,6 +70,7 @@ __all__ = [
     "import_study",
     "installed_documents",
     "learning_curve",
+    "live_desk",
     "load_fit",
     "make_recipe",
     "manual_documents",

@@ -207,20 +207,30 @@ def gather_evidence(study: Study, *, law: Plug | str | None = None, objective: O
     part = registry.make("laws", plug)
     view = study.view()
     wanted = objective or study.config.objective
-    obs = observations(view, part)
     asked = {"law": to_data(plug), "objective": to_data(wanted), "record": view.record_sha256, "version": __version__}
     path = study.folder / "evidence" / f"{plug.name}-{fingerprint(json.dumps(asked, sort_keys=True), length=12)}.json"
     if path.exists():
         kept = read_data(path)
         fit, rows, seconds = part.restore(kept["fit"]), _rows_of(kept["rows"]), kept["seconds"]
     else:
-        start = time.perf_counter()
-        fit, rows = score.evidence(part, obs, wanted, seed=view.seed)
-        seconds = time.perf_counter() - start
-        if seconds > WORTH_KEEPING:
-            write_json(path, {"asked": asked, "fit": fit.to_dict(), "rows": _columns_of(rows), "seconds": seconds})
-    scores = score.scores(plug.name, rows, metrics=obs.metrics)
+        found = evidence_of(view, plug, wanted)
+        if found.seconds > WORTH_KEEPING:
+            columns = _columns_of(found.rows)
+            write_json(path, {"asked": asked, "fit": found.fit.to_dict(), "rows": columns, "seconds": found.seconds})
+        return found
+    scores = score.scores(plug.name, rows, metrics=observations(view, part).metrics)
     return Evidence(law=plug, objective=wanted, fit=fit, rows=rows, scores=scores, seconds=seconds)
+
+
+def evidence_of(view: StudyView, law: Plug, objective: Objective) -> Evidence:
+    """The evidence of the trials in `view`; nothing is kept. Errors as `gather_evidence`."""
+    part = registry.make("laws", law)
+    obs = observations(view, part)
+    start = time.perf_counter()
+    fit, rows = score.evidence(part, obs, objective, seed=view.seed)
+    seconds = time.perf_counter() - start
+    scores = score.scores(law.name, rows, metrics=obs.metrics)
+    return Evidence(law=law, objective=objective, fit=fit, rows=rows, scores=scores, seconds=seconds)
 
 
 def compare_laws(

@@ -36,6 +36,7 @@ from mixdesk.search.terrain import target_space
 from mixdesk.search.worth import Worth, weigh
 from mixdesk.study import local, sheets, sizes
 from mixdesk.study.columns import usual_column
+from mixdesk.study.config import StudyConfig
 from mixdesk.study.study import Study
 
 
@@ -87,19 +88,8 @@ def make_recipe(
         Infeasible: no mixture satisfies the constraints, or none keeps the guards.
     """
     found = evidence or _evidence(study, law, objective or study.config.objective)
-    plug = plug_of(strategy, study.config.strategy)
-    chooser = make_strategy(study.config, plug, found.law)
     view = dataclasses.replace(study.view(), objective=found.objective)
-    recipe = compose.compose(
-        view,
-        found.fit,
-        _staged(view, chooser.recommend(view, found.fit), last_share),
-        found.scores,
-        law=found.law.name,
-        strategy=plug.name,
-        version=__version__,
-        references=tuple(key for key in (chooser.reference, registry.part("laws", found.law.name).reference) if key),
-    )
+    recipe = draft_recipe(view, study.config, found, strategy=strategy, last_share=last_share)
     frozen = card.freeze(recipe, view, date or datetime.datetime.now(tz=datetime.UTC).date().isoformat())
     recipe = dataclasses.replace(recipe, card=_kept(study, frozen))
     with contextlib.suppress(NotEnoughEvidence):  # the plan may have been trained by an earlier confirmation
@@ -107,6 +97,29 @@ def make_recipe(
     save_fit(study, found.fit, found.law)
     write_json(Path(out) if out is not None else study.folder / "recipe.json", recipe)
     return recipe
+
+
+def draft_recipe(
+    view: StudyView,
+    config: StudyConfig,
+    evidence: Evidence,
+    *,
+    strategy: Plug | str | None = None,
+    last_share: float | None = None,
+) -> Recipe:
+    """What a recipe of the trials in `view` would be; nothing is written. Arguments and errors as `make_recipe`."""
+    plug, law = plug_of(strategy, config.strategy), evidence.law
+    chooser = make_strategy(config, plug, law)
+    return compose.compose(
+        view,
+        evidence.fit,
+        _staged(view, chooser.recommend(view, evidence.fit), last_share),
+        evidence.scores,
+        law=law.name,
+        strategy=plug.name,
+        version=__version__,
+        references=tuple(key for key in (chooser.reference, registry.part("laws", law.name).reference) if key),
+    )
 
 
 def _staged(view: StudyView, found: Recommendation, last_share: float | None) -> Recommendation:

@@ -43,6 +43,8 @@ EXTRAS = {
     "botorch": "bayes",
     "gpytorch": "bayes",
     "ray": "cluster",
+    "starlette": "live",
+    "uvicorn": "live",
 }
 
 

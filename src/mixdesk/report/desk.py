@@ -38,9 +38,14 @@ def render(view: StudyView, answers: tuple[Answer, ...], shared: Shared | None =
         answers: one per question asked of the trials; the first is the headline. Empty while the study runs.
         shared: text that domains of the corpus have in common, where that was measured.
     """
+    return fill(parts_of(view, answers, shared))
+
+
+def parts_of(view: StudyView, answers: tuple[Answer, ...], shared: Shared | None = None) -> dict[str, str]:
+    """What goes into each place of the template, safe HTML. Arguments as `render`."""
     lead = figures.lead_of(view, answers[0].recipe if answers else None).mixture
     evidence, specs = doubt.section(view, answers, shared)
-    parts = {
+    return {
         "title": text(view.name),
         "css": (PAGE / "desk.css").read_text(encoding="utf-8"),
         "hues": _hues(palette(view, lead)),
@@ -54,7 +59,14 @@ def render(view: StudyView, answers: tuple[Answer, ...], shared: Shared | None =
         ),
         "js": "".join((PAGE / file).read_text(encoding="utf-8") for file in ("laws.js", "desk.js")),
         "plotly": plotly.offline.get_plotlyjs() if specs else "",
+        "live": "",
+        "connect": "",
+        "foot": "One file, made by mixdesk. It asks nothing of any network.",
     }
+
+
+def fill(parts: dict[str, str]) -> str:
+    """The template with its places filled."""
     template = (PAGE / "template.html").read_text(encoding="utf-8")
     # One pass: what a name says is never read as a place again.
     return re.sub(r"<!--(\w+)-->", lambda found: parts[found[1]], template)
