@@ -14,7 +14,7 @@ from mixdesk.api.corpora import (
     split_corpus,
 )
 from mixdesk.api.demo import demo
-from mixdesk.api.desk import write_desk
+from mixdesk.api.desk import figures, write_desk
 from mixdesk.api.laws import (
     Evidence,
     Predictions,
@@ -29,6 +29,7 @@ from mixdesk.api.laws import (
     save_fit,
 )
 from mixdesk.api.live import live_desk
+from mixdesk.api.notebook import show_in_notebooks
 from mixdesk.api.recipes import (
     confirm_recipe,
     make_recipe,
@@ -64,6 +65,7 @@ __all__ = [
     "export_corpus",
     "export_study",
     "extend_study",
+    "figures",
     "fit_law",
     "gather_evidence",
     "import_corpus",
@@ -97,3 +99,6 @@ __all__ = [
     "worth_more",
     "write_desk",
 ]
+
+# Where IPython runs, what these functions return shows itself.
+show_in_notebooks()

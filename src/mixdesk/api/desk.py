@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import plotly.graph_objects as go
+
 from mixdesk.api.corpora import read_overlap
 from mixdesk.api.laws import Evidence, compare_laws, gather_evidence
 from mixdesk.api.recipes import read_recipe
@@ -13,6 +15,7 @@ from mixdesk.core.files import write_text
 from mixdesk.core.objective import LeagueRow
 from mixdesk.core.plan import Plug
 from mixdesk.core.recipe import Recipe
+from mixdesk.report import doubt, panels
 from mixdesk.report.desk import Answer, render
 from mixdesk.report.figures import Shared
 from mixdesk.study.study import Study
@@ -40,6 +43,30 @@ def write_desk(
         InputError: a recipe is over other domains than the study.
     """
     path = Path(out) if out is not None else study.folder / "desk.html"
+    write_text(path, render(study.view(), _answers(study, recipes, evidence), _shared(study)))
+    return path
+
+
+def figures(study: Study, *, recipes: Sequence[Recipe] | None = None) -> dict[str, go.Figure]:
+    """The desk's figures by name (predict, learned, curves, confirm, overlap), as Plotly figures to restyle.
+
+    There are those that the study has data for: without a recipe that is `curves`. They have no background and stand
+    on light and dark; the `meta` of a trace is its role
+    (trial, recipe, rival, line, band, heat).
+
+    Args:
+        study: the study.
+        recipes: as for `write_desk`.
+
+    Raises:
+        InputError: a recipe is over other domains than the study.
+    """
+    _, specs = doubt.section(study.view(), _answers(study, recipes, None), _shared(study))
+    return {name.removeprefix("fig-"): panels.painted(spec) for name, spec in specs.items()}
+
+
+def _answers(study: Study, recipes: Sequence[Recipe] | None, evidence: Sequence[Evidence] | None) -> tuple[Answer, ...]:
+    """The answers that the desk shows, headline first; arguments and errors as `write_desk`."""
     if recipes is None:
         paths = sorted(study.folder.glob("recipe*.json"), key=lambda found: (found.name != "recipe.json", found.name))
         recipes = [read_recipe(found) for found in paths]
@@ -61,7 +88,7 @@ def write_desk(
         own = evidence[0].law
         beside = [own, *(Plug(name=name) for name in QUICK if name != own.name)]
         league = compare_laws(study, beside, objective=recipes[0].objective)[0]
-    answers = tuple(
+    return tuple(
         Answer(
             recipe=recipe,
             browser=found.fit.browser(),
@@ -70,8 +97,6 @@ def write_desk(
         )
         for i, (recipe, found) in enumerate(zip(recipes, evidence, strict=True))
     )
-    write_text(path, render(study.view(), answers, _shared(study)))
-    return path
 
 
 def _shared(study: Study) -> Shared | None:

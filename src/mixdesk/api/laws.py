@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mixdesk import __version__
+from mixdesk.api.notebook import show_fit
 from mixdesk.core import registry
 from mixdesk.core.errors import InputError, MissingExtra, MixdeskError
 from mixdesk.core.files import fingerprint, from_data, read_data, to_data, write_json
@@ -100,6 +101,7 @@ def fit_law(study: Study, law: Plug | str | None = None) -> LawFit:
     """
     part = registry.make("laws", plug_of(law, study.config.law))
     fit: LawFit = part.fit(observations(study.view(), part))
+    show_fit(fit)
     return fit
 
 
@@ -212,6 +214,7 @@ def gather_evidence(study: Study, *, law: Plug | str | None = None, objective: O
     if path.exists():
         kept = read_data(path)
         fit, rows, seconds = part.restore(kept["fit"]), _rows_of(kept["rows"]), kept["seconds"]
+        show_fit(fit)
     else:
         found = evidence_of(view, plug, wanted)
         if found.seconds > WORTH_KEEPING:
@@ -229,6 +232,7 @@ def evidence_of(view: StudyView, law: Plug, objective: Objective) -> Evidence:
     start = time.perf_counter()
     fit, rows = score.evidence(part, obs, objective, seed=view.seed)
     seconds = time.perf_counter() - start
+    show_fit(fit)
     scores = score.scores(law.name, rows, metrics=obs.metrics)
     return Evidence(law=law, objective=objective, fit=fit, rows=rows, scores=scores, seconds=seconds)
 
@@ -368,6 +372,7 @@ def _read(path: Path | str) -> tuple[LawFit, Runs | None]:
             remedy="write one with `mixdesk law fit`",
         )
     fit: LawFit = registry.make("laws", from_data(Plug, data["law"], str(path))).restore(data["fit"])
+    show_fit(fit)
     if "runs" not in data:
         return fit, None
     given = from_data(dict[str, list[Any]], data["runs"], str(path))
