@@ -217,8 +217,8 @@ def _table(head: Cells, rows: Sequence[Cells]) -> str:
     more = f'<p style="margin:.2em 0;{QUIET}">and {rest} more</p>' if rest > 0 else ""
     first = f"<thead><tr>{top}</tr></thead>" if any(head) else ""
     return (
-        '<table style="color:inherit;font-size:inherit;border-collapse:collapse;margin:.4em 0;font-variant-numeric:tabular-nums">'
-        f"{first}<tbody>{body}</tbody></table>{more}"
+        '<table style="color:inherit;font-size:inherit;border-collapse:collapse;margin:.4em 0;'
+        f'font-variant-numeric:tabular-nums">{first}<tbody>{body}</tbody></table>{more}'
     )
 
 
