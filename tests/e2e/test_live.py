@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -132,3 +135,24 @@ def test_an_interrupted_run_ends_both_and_goes_on(folder: Path, run: subprocess.
         subprocess.run([*RUN, str(folder), "--trials", "2", "--quiet"], check=True, capture_output=True, timeout=60)
         assert sum(trial.state == "done" for trial in study.trials().values()) == n_done + 2
     assert place.count("/") == 4
+
+
+@pytest.mark.slow
+def test_an_open_page_gets_the_last_trial(folder: Path) -> None:
+    (folder / "study.toml").write_text(TOML.replace("n_trials = 400", "n_trials = 12"))
+    with mx.open_study(folder) as study, mx.live_desk(study) as address:
+        heard: list[dict[str, object]] = []
+
+        def look() -> None:
+            while not heard or heard[-1]["is_running"]:
+                with urlopen(address + "state", timeout=10) as answer:
+                    heard.append(json.load(answer))
+                time.sleep(0.2)
+
+        reader = threading.Thread(target=look)
+        reader.start()
+        mx.run_study(study, jobs=2)
+    reader.join(20)
+    assert heard[-1]["n_done"] == 12
+    assert "Too early" not in str(heard[-1]["headline"])
+    assert heard[-1]["headline"]

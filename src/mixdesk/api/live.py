@@ -47,12 +47,18 @@ def live_desk(study: Study, port: int = 0) -> Iterator[str]:
     checks.count("port", port)
     if port > LAST_PORT:
         raise InputError("there is no such port", value=port, bound=f"0 to {LAST_PORT}", remedy="give another port")
-    with Study.open(study.folder) as shown:
+    with Study.open(study.folder) as own:
+
+        def shown() -> Study:
+            """A handle beside that of the run, with the budget that the run has by now."""
+            own.config = study.config
+            return own
+
         source = live.Source(
-            count=lambda: live.Count(**_counts(shown)),
-            view=shown.view,
-            answers=lambda view: draft_answers(view, shown.config),
-            ask=lambda weights: ask_mixture(shown, weights),
+            count=lambda: live.Count(**_counts(shown())),
+            view=lambda: shown().view(),
+            answers=lambda view: draft_answers(view, study.config),
+            ask=lambda weights: ask_mixture(shown(), weights),
         )
         with live.served(source, port) as address:
             yield address
@@ -71,6 +77,8 @@ def _counts(study: Study) -> dict[str, int]:
 
 def draft_answers(view: StudyView, config: StudyConfig) -> tuple[Answer, ...]:
     """What the trials so far say of the study's question; empty where they are too few to say anything."""
+    if view.n_mixtures(view.fullest) < len(view.domains) + 2:  # refused by every law: not worth a fit
+        return ()
     try:
         evidence = evidence_of(view, config.law, config.objective)
         recipe = draft_recipe(view, config, evidence)

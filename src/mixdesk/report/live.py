@@ -44,8 +44,8 @@ LOOK = 0.25
 REST = 4.0
 # Bytes of a posted mixture: a thousand domains with long names.
 MOST_BYTES = 256_000
-# Seconds that open pages are given to see that the run has ended.
-FAREWELL = 2.5
+# Seconds that open pages are given to see that the run has ended, and that the last page may take to make.
+FAREWELL, LAST_PAGE = 2.5, 60.0
 # What somebody hears who does not have the token.
 WHOLE = "Open the whole address that mixdesk printed."
 # What the browser may do with the page: as in the page itself, and ask this address.
@@ -112,6 +112,7 @@ def served(source: Source, port: int = 0) -> Iterator[str]:
         thread.start()
     try:
         yield f"http://{HOST}:{listener.getsockname()[1]}/{token}/"
+        watch.finish()
     finally:
         watch.end()
         server.should_exit = True
@@ -151,6 +152,9 @@ class _Watch:
         self._stop = threading.Event()
         self._last_asked = 0.0
         self._was_told = threading.Event()
+        self._is_last = threading.Event()
+        self._is_newest = threading.Event()
+        self._read = -1
 
     def run(self) -> None:
         """Look, and make the page anew where something changed, until the end."""
@@ -158,7 +162,11 @@ class _Watch:
         not_before = 0.0
         while not self._stop.wait(LOOK):
             self.count = now = self.source.count()
-            if now == shown or time.monotonic() < not_before:
+            if now == shown:
+                self._is_newest.set()
+                continue
+            self._is_newest.clear()
+            if time.monotonic() < not_before and not self._is_last.is_set():
                 continue
             start = time.monotonic()
             view = self.source.view()
@@ -195,12 +203,31 @@ class _Watch:
             "is_running": self.is_running,
         }
 
+    def news(self) -> dict[str, str]:
+        """What an open page is patched from."""
+        self._read = self.stamp
+        return self.parts | {"plotly": "", "live": ""}
+
+    def finish(self) -> None:
+        """All trials are in: where a page is open, make its last state, and let it be read."""
+        if not self._is_watched():
+            return
+        self._is_last.set()
+        self._is_newest.clear()
+        self._is_newest.wait(LAST_PAGE)
+        until = time.monotonic() + FAREWELL
+        while self._read != self.stamp and time.monotonic() < until:
+            time.sleep(LOOK)
+
+    def _is_watched(self) -> bool:
+        return time.monotonic() - self._last_asked < FAREWELL
+
     def end(self) -> None:
         """Stop looking; a page that is open is given a moment to hear of it."""
         self.count = self.source.count()
         self.is_running = False
         self._stop.set()
-        if time.monotonic() - self._last_asked < FAREWELL:
+        if self._is_watched():
             self._was_told.wait(FAREWELL)
 
 
@@ -224,7 +251,7 @@ def _app(watch: _Watch, token: str, port: int) -> Starlette:
         )
 
     async def news(request: Request) -> Response:
-        return refused(request) or HTMLResponse(fill({**watch.parts, "plotly": "", "live": ""}), headers=HEADERS)
+        return refused(request) or HTMLResponse(fill(watch.news()), headers=HEADERS)
 
     async def state(request: Request) -> Response:
         return refused(request) or JSONResponse(watch.state(), headers=HEADERS)

@@ -69,7 +69,8 @@
     const data = desk(), weights = data ? window.mixdesk.weights() : [], locked = data ? window.mixdesk.locked() : [];
     const isMoved = data && (locked.some(Boolean) || !same(weights, start(data)));
     const raw = $("raw"), head = raw && raw.querySelector("[aria-sort]"), focus = document.activeElement;
-    const top = [...document.querySelectorAll("main .card, main section")].find(node => node.getBoundingClientRect().bottom > 80);
+    const places = spots(), isSeen = node => { const { top, bottom } = node.getBoundingClientRect(); return bottom > 90 && top < innerHeight; };
+    const held = places.findIndex(node => node.contains(focus) && isSeen(node)), at = held >= 0 ? held : places.findIndex(isSeen);
     return {
       desk: isMoved ? { weights, locked } : null,
       tab: [...document.querySelectorAll("#console .copy [aria-pressed=true]")].map(node => node.textContent)[0],
@@ -77,11 +78,13 @@
       open: [...document.querySelectorAll("main details")].map(node => node.open),
       across: [...document.querySelectorAll(".tablewrap, .channels")].map(node => node.scrollLeft),
       focus: focus && focus.closest("main, header") ? [focus.tagName, focus.getAttribute("aria-label"), focus.id, focus.textContent] : null,
-      place: top && scrollY > 0 ? [path(top), top.getBoundingClientRect().top] : null,
+      place: at >= 0 && scrollY > 0 ? [at, places.length, places[at].closest("section").id, topOf(places[at]), topOf(places[at].closest("section"))] : null,
       theme: document.documentElement.dataset.theme,
     };
   }
-  const path = node => node.id ? "#" + CSS.escape(node.id) : `main ${node.tagName}:nth-of-type(${[...node.parentNode.children].filter(one => one.tagName === node.tagName).indexOf(node) + 1})`;
+  // Where the reader may be: what has the focus, else what is seen first; where their number changed, its section.
+  const topOf = node => node.getBoundingClientRect().top;
+  const spots = () => [...document.querySelectorAll("main .verdict, main .card, main .console")];
   function again(was) {
     if (document.documentElement.dataset.theme !== was.theme) $("theme").click();
     if (was.desk && desk()) {
@@ -101,8 +104,10 @@
       const found = id ? $(id) : [...document.querySelectorAll(`main ${tag}, header ${tag}`)].find(node => node.getAttribute("aria-label") === label && (label || node.textContent === text));
       if (found) found.focus({ preventScroll: true });
     }
-    const top = was.place && document.querySelector(was.place[0]);
-    if (top) scrollBy({ top: top.getBoundingClientRect().top - was.place[1], behavior: "instant" });
+    if (was.place) {
+      const [i, n, section, y, sectionY] = was.place, places = spots(), isSame = places.length === n;
+      scrollBy({ top: isSame ? topOf(places[i]) - y : topOf($(section)) - sectionY, behavior: "instant" });
+    }
   }
 
   // ---------- the page of the newest trials ----------
