@@ -149,16 +149,17 @@ def test_the_page_is_made_anew_when_trials_end(story: Story, visitor: Visitor) -
     def state() -> dict[str, object]:
         return json.loads(visitor.ask("state")[1])
 
-    before = state()
+    until = time.monotonic() + 20
+    while (before := state())["stamp"] == 0 and time.monotonic() < until:
+        time.sleep(0.01)
     assert (before["n_done"], before["n_asked"], before["n_planned"], before["headline"]) == (0, 40, 50, "")
     story.n_in = len(story.view.trials)
-    until = time.monotonic() + 20
-    while state()["headline"] == "" and time.monotonic() < until:
-        time.sleep(0.1)
-    after = state()
+    while (after := state())["stamp"] == before["stamp"] and time.monotonic() < until:
+        time.sleep(0.01)
     assert after["headline"] == story.answers[0].recipe.verdict.headline
     assert after["stamp"] != before["stamp"]
     assert after["n_done"] == story.n_in
+    # The page of a number is there as soon as the number is said.
     status, news = visitor.ask("news")
     assert status == 200
     assert 'id="console"' in news

@@ -146,7 +146,7 @@ class _Watch:
         self.count = source.count()
         self.stamp = 0
         self.headline = ""
-        self.parts = self._made((), source.view())
+        self.parts = self._made((), source.view(), self.stamp)
         self.is_running = True
         self._changed = time.monotonic()
         self._stop = threading.Event()
@@ -171,17 +171,17 @@ class _Watch:
             start = time.monotonic()
             view = self.source.view()
             answers = self.source.answers(view)
-            self.stamp += 1
-            self.parts = self._made(answers, view)
+            self.parts = self._made(answers, view, self.stamp + 1)
             self.headline = answers[0].recipe.verdict.headline if answers else ""
             self._changed = time.monotonic()
+            self.stamp += 1  # last: who sees it finds the page that it is of
             shown, not_before = now, self._changed + REST * (self._changed - start)
 
-    def _made(self, answers: tuple[Answer, ...], view: StudyView) -> dict[str, str]:
+    def _made(self, answers: tuple[Answer, ...], view: StudyView, stamp: int) -> dict[str, str]:
         parts = parts_of(view, answers)
         css, script = ((PAGE / name).read_text(encoding="utf-8") for name in ("live.css", "live.js"))
         return parts | {
-            "live": f'<style>{css}</style><script data-stamp="{self.stamp}">{script}</script>',
+            "live": f'<style>{css}</style><script data-stamp="{stamp}">{script}</script>',
             "connect": "; connect-src 'self'",
             "foot": "Served by mixdesk on this machine alone, while the study runs.",
         }
