@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
+import plotly.offline
 import pytest
 from desk_worlds import VARIANTS, hostile
 
@@ -17,6 +18,7 @@ pytest.importorskip("uvicorn", reason="the extra `live` is not installed")
 
 from mixdesk.core.errors import InputError
 from mixdesk.core.trial import StudyView
+from mixdesk.report.desk import render
 from mixdesk.report.figures import Answer
 from mixdesk.report.live import MOST_BYTES, Count, Source, served
 
@@ -181,6 +183,12 @@ def test_hostile_names_stay_text() -> None:
     with served(Story(view, answers, n_in=len(view.trials)).source()) as address:
         page = Visitor(address).ask()[1]
     assert "<script>alert" not in page
+
+
+def test_the_offline_page_has_nothing_of_it(story: Story) -> None:
+    page = render(story.view, story.answers)
+    for one in ("fetch(", "connect-src", "Try this mixture next", "livebar"):
+        assert one not in page.replace(plotly.offline.get_plotlyjs(), "")
 
 
 def test_nothing_answers_once_the_block_has_ended(story: Story) -> None:

@@ -160,22 +160,25 @@ class _Watch:
         """Look, and make the page anew where something changed, until the end."""
         shown: Count | None = None
         not_before = 0.0
-        while not self._stop.wait(LOOK):
-            self.count = now = self.source.count()
-            if now == shown:
-                self._is_newest.set()
-                continue
-            self._is_newest.clear()
-            if time.monotonic() < not_before and not self._is_last.is_set():
-                continue
-            start = time.monotonic()
-            view = self.source.view()
-            answers = self.source.answers(view)
-            self.parts = self._made(answers, view, self.stamp + 1)
-            self.headline = answers[0].recipe.verdict.headline if answers else ""
-            self._changed = time.monotonic()
-            self.stamp += 1  # last: who sees it finds the page that it is of
-            shown, not_before = now, self._changed + REST * (self._changed - start)
+        try:
+            while not self._stop.wait(LOOK):
+                self.count = now = self.source.count()
+                if now == shown:
+                    self._is_newest.set()
+                    continue
+                self._is_newest.clear()
+                if time.monotonic() < not_before and not self._is_last.is_set():
+                    continue
+                start = time.monotonic()
+                view = self.source.view()
+                answers = self.source.answers(view)
+                self.parts = self._made(answers, view, self.stamp + 1)
+                self.headline = answers[0].recipe.verdict.headline if answers else ""
+                self._changed = time.monotonic()
+                self.stamp += 1  # last: who sees it finds the page that it is of
+                shown, not_before = now, self._changed + REST * (self._changed - start)
+        finally:
+            self._is_newest.set()  # whoever waits for it waits no longer
 
     def _made(self, answers: tuple[Answer, ...], view: StudyView, stamp: int) -> dict[str, str]:
         parts = parts_of(view, answers)
