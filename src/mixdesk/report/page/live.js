@@ -4,6 +4,7 @@
 // opened or focused is as before. In the hands of the desk's script: window.mixdesk (weights, locked, move, lock, settle,
 // draw), #data, #console, #raw. This script stands before it, so as to know what it listens to.
 (() => {
+  const own = document.currentScript;  // the desk's script is the next element
   const $ = id => document.getElementById(id);
   const SECOND = 1000, CALM = 800;  // milliseconds; the second: without key or pointer, before the page is touched
 
@@ -27,7 +28,7 @@
   const row = part("div", "wrap"); row.append(part("i", ""), count, age); bar.append(row);
   const ago = s => s < 90 ? `${Math.round(s)} s` : s < 5400 ? `${Math.round(s / 60)} min` : `${Math.round(s / 3600)} h`;
 
-  let stamp = +document.currentScript.dataset.stamp, seen = null, heard = 0, misses = 0, isOver = false, headline = "";
+  let stamp = +own.dataset.stamp, seen = null, heard = 0, misses = 0, isOver = false, headline = "";
   function show() {
     if (!seen) return;
     const { n_done, n_failed, n_asked, n_planned } = seen, out = n_asked - n_done - n_failed;
@@ -136,8 +137,8 @@
       document.querySelector(name).replaceWith(fresh);
     }
     const script = document.createElement("script");
-    script.textContent = $("desk-js").textContent;
-    $("desk-js").after(script); script.remove();
+    script.textContent = own.nextElementSibling.textContent;
+    document.body.append(script); script.remove();
     document.querySelector("header.top").append(bar); button(); again(was);
     if (window.Plotly) window.mixdesk.draw();
     return true;
