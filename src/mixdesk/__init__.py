@@ -14,13 +14,15 @@ __version__ = version("mixdesk")
 _HOMES = {
     "mixdesk.api": (
         "Evidence Predictions ask_study build_corpus check_corpus compare_laws confirm_recipe demo export_corpus "
-        "export_study extend_study figures fit_law gather_evidence import_corpus import_study installed_documents "
-        "learning_curve live_desk load_fit make_recipe manual_documents measure_overlap new_study open_corpus "
-        "open_study pareto parts predict predict_csv rank_laws read_overlap read_recipe run_study save_fit "
-        "score_recipe show_corpus smallest_move split_corpus start_recipe tell_study why_weight worth_more write_desk"
+        "export_recipe export_study export_trials extend_study figures fit_law gather_evidence import_corpus "
+        "import_study installed_documents learning_curve live_desk load_fit make_recipe manual_documents "
+        "measure_overlap new_study open_corpus open_study pareto parts predict predict_csv rank_laws read_export "
+        "read_mixture read_overlap read_recipe run_study save_fit score_recipe show_corpus smallest_move split_corpus "
+        "start_recipe tell_study verify_export why_weight worth_more write_desk"
     ),
     "mixdesk.core.corpus": "Corpus Document Domain EvalSet Shard Tokenizer",
     "mixdesk.core.errors": "Infeasible InputError MissingExtra MixdeskError NotEnoughEvidence RecordError WorkerError",
+    "mixdesk.core.export": "Export Imported Order Verification",
     "mixdesk.core.mixture": "Mixture Schedule Stage",
     "mixdesk.core.objective": "Comparison Guard LeagueRow Objective OutOfFold Verdict",
     "mixdesk.core.observations": "Inputs Metric Noise Observations Prediction",

@@ -56,18 +56,24 @@ def test_asking_in_pieces_is_asking_at_once(method: str) -> None:
 def test_the_seed_chooses_the_design_and_not_the_anchors() -> None:
     one, same, other = (Design().ask(view_of(8, natural=NATURAL, seed=seed), 38) for seed in (3, 3, 4))
     assert one == same
-    n_fixed = 2 + 8 + 6  # anchors, corners, repeats
+    n_fixed = 2  # anchors
     assert one[:n_fixed] == other[:n_fixed]
-    assert all(a.mixture != b.mixture for a, b in zip(one[n_fixed:], other[n_fixed:], strict=True))
+    rest = [{p.mixture for p in asked[n_fixed:] if p.replicate == 0} for asked in (one, other)]
+    assert not rest[0] & rest[1]
 
 
-def test_each_domain_is_once_in_the_lead_where_there_is_room() -> None:
-    asked = Design().ask(view_of(8, natural=NATURAL), 38)
-    corners = [p.mixture.as_dict() for p in asked if "in the lead" in p.why and p.replicate == 0]
-    assert [max(corner, key=corner.__getitem__) for corner in corners] == [f"d{j:03d}" for j in range(8)]
-    assert all(max(corner.values()) >= 0.75 for corner in corners)
-    few = Design().ask(view_of(17), 38)
-    assert not any("in the lead" in p.why for p in few)
+def test_what_tells_most_reaches_the_corners_by_itself() -> None:
+    asked = Design().ask(view_of(8, natural=NATURAL, budget=Budget(n_trials=64)), 64)
+    weights = np.array([p.mixture.weights for p in asked])
+    assert (weights.max(axis=0) >= 0.4).all()
+    assert "tells most about the other mixtures" in asked[-1].why
+
+
+def test_a_list_longer_than_the_candidates_goes_on_around_the_natural_mixture() -> None:
+    view = view_of(3, natural=(0.6, 0.3, 0.1), budget=Budget(n_trials=700))
+    asked = Design(n_replicates=1).ask(view, 700)
+    assert len({p.mixture for p in asked}) == 700
+    assert asked[-1].why.startswith("Dirichlet around natural")
 
 
 def test_anchors_come_first_unchanged_to_the_last_bit() -> None:
@@ -89,8 +95,7 @@ def test_natural_unknown_or_uniform_is_asked_once() -> None:
     for natural in (None, (0.25,) * 4):
         whys = [p.why for p in Design().ask(view_of(4, natural=natural), 38) if p.replicate == 0]
         assert whys[0].startswith("uniform" if natural is None else "natural")
-        assert whys[1] == "`d000` in the lead"
-        assert whys[5] == "Dirichlet around uniform, concentration 2"
+        assert set(whys[1:]) == {"tells most about the other mixtures"}
         assert len(whys) == 32
 
 
@@ -289,20 +294,6 @@ def test_every_method_takes_a_pool(method: str) -> None:
 def test_a_design_without_anchors_in_a_space_of_one_mixture_asks_it() -> None:
     view = view_of(2, constraints=Constraints(lower={"d000": 0.3, "d001": 0.7}))
     assert [p.mixture.weights for p in Design(anchors=False, n_replicates=1).ask(view, 9)] == [(0.3, 0.7)]
-
-
-def test_corners_that_ties_bring_together_are_asked_once() -> None:
-    tied = names(7)[:6]
-    ring = tuple(
-        Rule(name=f"{one} to {other}", terms={one: 1.0, other: -1.0}, most=0.0)
-        for one, other in zip(tied, (*tied[1:], tied[0]), strict=True)
-    )
-    view = view_of(7, constraints=Constraints(rules=ring), budget=Budget(n_trials=30))
-    asked = [proposal for proposal in Design().ask(view, 30) if "in the lead" in proposal.why]
-    assert [proposal.why for proposal in asked if proposal.replicate == 0][-1] == "`d006` in the lead"
-    assert len({proposal.mixture for proposal in asked}) <= 2
-    every = Design().ask(view_of(7, budget=Budget(n_trials=30)), 30)
-    assert len({proposal.mixture for proposal in every if "in the lead" in proposal.why}) >= 7
 
 
 def test_repeats_leave_enough_mixtures_for_a_law() -> None:

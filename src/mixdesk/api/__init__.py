@@ -15,6 +15,13 @@ from mixdesk.api.corpora import (
 )
 from mixdesk.api.demo import demo
 from mixdesk.api.desk import figures, write_desk
+from mixdesk.api.exports import (
+    export_recipe,
+    export_trials,
+    read_export,
+    read_mixture,
+    verify_export,
+)
 from mixdesk.api.laws import (
     Evidence,
     Predictions,
@@ -63,7 +70,9 @@ __all__ = [
     "confirm_recipe",
     "demo",
     "export_corpus",
+    "export_recipe",
     "export_study",
+    "export_trials",
     "extend_study",
     "figures",
     "fit_law",
@@ -85,6 +94,8 @@ __all__ = [
     "predict",
     "predict_csv",
     "rank_laws",
+    "read_export",
+    "read_mixture",
     "read_overlap",
     "read_recipe",
     "run_study",
@@ -95,6 +106,7 @@ __all__ = [
     "split_corpus",
     "start_recipe",
     "tell_study",
+    "verify_export",
     "why_weight",
     "worth_more",
     "write_desk",

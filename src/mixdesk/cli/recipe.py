@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 import mixdesk
+from mixdesk.cli.exported import print_export, print_mixture, print_verification
 from mixdesk.cli.tables import JSON_OPTION, QUIET_OPTION, lines, read_pair, say, say_json, say_table
 from mixdesk.core.files import to_data
 from mixdesk.core.objective import Objective
@@ -95,12 +96,22 @@ def show(
     why: str | None = typer.Option(
         None, help="A domain or pattern: what its weight rests on, and the trials behind it. Needs the study's folder."
     ),
+    form: str | None = typer.Option(
+        None, "--from", help="PATH is a file of this trainer: see `mixdesk list exporters`."
+    ),
+    corpus: Path | None = typer.Option(
+        None, help="With --from: folder of a corpus, for epochs and the natural mixture."
+    ),
+    n_tokens: str | None = typer.Option(None, help="With --from: tokens of the run, for epochs. Default: the file's."),
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """Weights, epochs, rivals, verdict, warnings; with --why, what one weight rests on.
+    """Weights, epochs, rivals, verdict; with --why, what a weight rests on; with --from, what you have today.
 
     Example: mixdesk recipe show my-study --why web
     """
+    if form is not None:
+        print_mixture(mixdesk.read_mixture(path, form, corpus=corpus, n_tokens=n_tokens), as_json=as_json)
+        return
     recipe = mixdesk.read_recipe(path)
     if why is None:
         print_recipe(recipe, as_json=as_json)
@@ -110,11 +121,52 @@ def show(
 
 
 @app.command()
-def check(path: Path = RECIPE) -> None:
+def export(  # noqa: PLR0913  (its parameters are the command line)
+    path: Path = RECIPE,
+    to: str = typer.Option(..., "--to", help="Whose files: see `mixdesk list exporters`; with options NAME:KEY=VALUE."),
+    out: Path = typer.Option(..., "--out", "-o", help="Folder to write; a new one."),
+    corpus: Path | None = typer.Option(None, help="Folder of the corpus. Default: the study's."),
+    n_tokens: str | None = typer.Option(None, help="Tokens of the run, such as 2T or 20M. Default: the recipe's."),
+    seq_len: int | None = typer.Option(None, help="Tokens of a sequence. Default: the recipe's model's."),
+    batch_tokens: str | None = typer.Option(None, help="Tokens of a step. Default: the recipe's."),
+    data: str | None = typer.Option(None, help="Folder of data that exists, as the files should name it."),
+    verify: bool = typer.Option(False, "--verify", help="Draw samples with the trainer's own code and compare."),
+    samples: int = typer.Option(100_000, help="With --verify: how many."),
+    as_json: bool = JSON_OPTION,
+    quiet: bool = QUIET_OPTION,
+) -> None:
+    """The recipe as files of the trainer you use, with the arithmetic shown. Exit code 3: a limit cannot be kept there.
+
+    Example: mixdesk recipe export my-study --to megatron -o out --n-tokens 20M --seq-len 2048 --verify
+    """
+    with lines(quiet) as progress:
+        export = mixdesk.export_recipe(
+            path, to, out, corpus=corpus, n_tokens=n_tokens, seq_len=seq_len, batch_tokens=batch_tokens, data=data,
+            progress=progress,
+        )  # fmt: skip
+    verification = mixdesk.verify_export(out, samples) if verify else None
+    if as_json:
+        found = None if verification is None else to_data(verification)
+        say_json({"export": to_data(export), "verification": found})
+    else:
+        print_export(export, out)
+    if verification is not None:
+        raise typer.Exit(print_verification(verification, as_json=as_json))
+
+
+@app.command()
+def check(
+    path: Path = typer.Argument(..., help="A recipe.json, the study folder that holds it, or a folder of an export."),
+    samples: int = typer.Option(100_000, help="Of an export: samples to draw."),
+) -> None:
     """Judge by exit code: 0 where there is an answer, 3 where the evidence is too weak.
+
+    Of a folder that was exported: whether the trainer's own code makes of it what was asked; 1 where it does not.
 
     Example: mixdesk recipe check my-study && ./train.sh
     """
+    if (path / "mixdesk.json").is_file():
+        raise typer.Exit(print_verification(mixdesk.verify_export(path, samples)))
     verdict = mixdesk.read_recipe(path).verdict
     say(verdict.headline)
     if verdict.exit_code:

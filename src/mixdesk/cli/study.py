@@ -82,7 +82,10 @@ def _live(study: Study, port: int | None) -> Iterator[None]:
 def ask(
     folder: Path = FOLDER,
     n: int = typer.Option(1, "-n", help="How many trials."),
-    out: Path | None = typer.Option(None, "--out", "-o", help="File to write: .csv or .jsonl. Default: print alone."),
+    out: Path | None = typer.Option(
+        None, "--out", "-o", help="File to write: .csv or .jsonl; with --as a folder. Default: print alone."
+    ),
+    to: str | None = typer.Option(None, "--as", help="Each trial as files of a trainer: see `mixdesk list exporters`."),
     repeats: bool = typer.Option(
         False,
         "--repeats",
@@ -98,7 +101,10 @@ def ask(
     """
     study = mixdesk.open_study(folder)
     waiting = study.pending()
-    specs = mixdesk.ask_study(study, n, out, repeats=repeats, lease=lease, holder=holder)
+    if to is None:
+        specs = mixdesk.ask_study(study, n, out, repeats=repeats, lease=lease, holder=holder)
+    else:
+        specs = mixdesk.export_trials(study, n, to, out, repeats=repeats, lease=lease, holder=holder)
     asked = [study.trial(spec.id) for spec in specs]
     if as_json:
         heads = [{"trial": t.id, "rung": t.rung, "why": t.why, "mixture": t.spec.mixture.as_dict()} for t in asked]

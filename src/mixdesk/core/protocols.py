@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from mixdesk.core.corpus import Document, Tokenised, TokenPart
+from mixdesk.core.export import Export, Imported, Order, Verification
 from mixdesk.core.observations import Floats, Inputs, Ints, Observations, Prediction
 from mixdesk.core.plan import Proposal, Recommendation, TrialSpec
 from mixdesk.core.trial import Event, Result, StudyView
@@ -191,6 +192,43 @@ class Format(Protocol):
 
     def write(self, parts: Sequence[TokenPart], out: Path) -> list[Path]:
         """Write sequences of documents as this format under `out`; the files."""
+
+
+class Exporter(Protocol):
+    """A plan as the files of somebody's trainer.
+
+    `package` pinned requirement whose own parser and sampler `verify` runs; empty: it installs on no plain machine, and
+    files are checked against the documented schema alone. `data` name of the format of the token data that it reads,
+    `rows` for JSON lines of texts, empty where it reads none.
+    """
+
+    title: ClassVar[str]
+    reference: ClassVar[str]
+    package: ClassVar[str]
+    data: ClassVar[str]
+
+    def export(self, order: Order, out: Path) -> Export:
+        """Write the plan's files under `out`, an empty folder but for the data; no file of data.
+
+        Raises:
+            InputError: the target cannot express the plan (names it cannot hold, weights under its resolution, a
+                schedule it has no stages for), or a number that it needs is not known.
+        """
+
+    def read(self, path: Path) -> Imported:
+        """The mixture in a file of the target, or in a folder that `export` wrote, without `mixdesk.json`.
+
+        Raises:
+            InputError: not such a file.
+        """
+
+    def verify(self, out: Path, export: Export, n: int) -> Verification:
+        """Shares of tokens that the target's own parser and sampler make of the files in `out` in n samples.
+
+        Raises:
+            ModuleNotFoundError: `package` is not installed.
+            InputError: the files or the data are not there or not whole.
+        """
 
 
 # Progress of long work, drawn by the CLI: called with (what, done, total); total 0 = unknown.

@@ -25,6 +25,7 @@ ROOMS = {
     "scorers": "domains.scores",
     "steps": "corpus.steps",
     "formats": "corpus.formats",
+    "exporters": "export",
 }
 # Third-party modules that a part or runner may need → the extra that brings them.
 EXTRAS = {

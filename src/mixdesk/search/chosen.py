@@ -12,20 +12,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from mixdesk.core.observations import Floats
 from mixdesk.core.plan import Proposal, Recommendation
 from mixdesk.core.protocols import LawFit
 from mixdesk.core.space import Space
 from mixdesk.core.trial import StudyView
-from mixdesk.search.design import base_mixture, dirichlet, n_planned
+from mixdesk.search.design import base_mixture, candidates, n_planned
 from mixdesk.search.exact import Exact
 from mixdesk.search.feasible import settle
-from mixdesk.search.informative import choose, of_pool
-from mixdesk.search.sample import hit_and_run
+from mixdesk.search.informative import choose
 from mixdesk.search.terrain import natural_weights, target_space
-
-# Candidates where there is no pool: half around the natural mixture, half even over the space.
-N_CANDIDATES = 512
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,8 +39,9 @@ class Chosen:
         """
         target_space(view)
         space = settle(Space.build(view.constraints.without_epochs, view.domains))
+        base = base_mixture(None if view.natural is None else natural_weights(view), len(view.domains))
         known = list(dict.fromkeys(trial.spec.mixture for trial in view.at()))
-        drawn = dict.fromkeys(space.mixture(row) for row in _candidates(view, space))
+        drawn = dict.fromkeys(space.mixture(row) for row in candidates(space, base, view.seed))
         both = [*(mixture for mixture in drawn if mixture not in set(known)), *known]
         W_qd = np.array([mixture.over(view.domains) for mixture in both])
         n = min(n, n_planned(view) - len(view.at()), len(both) - len(known))
@@ -56,13 +52,3 @@ class Chosen:
     def recommend(self, view: StudyView, law: LawFit | None) -> Recommendation:
         """As `Exact`."""
         return Exact().recommend(view, law)
-
-
-def _candidates(view: StudyView, space: Space) -> Floats:
-    """The pool, or mixtures around the natural one and even over the space, (q, d)."""
-    if space.pool_qd is not None:
-        return of_pool(space, view.seed)
-    rng = np.random.default_rng(view.seed)
-    base = base_mixture(None if view.natural is None else natural_weights(view), len(view.domains))
-    near = dirichlet(space, base, N_CANDIDATES // 2, rng)
-    return np.vstack([near, hit_and_run(space, N_CANDIDATES - len(near), rng)])

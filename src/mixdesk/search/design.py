@@ -1,8 +1,10 @@
 """First mixtures: what to try before anything is known.
 
-Dirichlet draws around the square root of the natural mixture (RegMix's tempering, T = 0.5) with total concentration
-2, 5 and 12 in turn: peaked rows show a law its corners, calm rows the middle. Beside them natural, uniform, each
-domain once in the lead (ours, not RegMix's), and a crossed block of repeats that measures the noise.
+Natural, uniform, what tells most about the mixtures not tried (see `informative.py`), and a crossed block of repeats
+that measures the noise. Candidates are half even over the space, half Dirichlet draws around the square root of the
+natural mixture (RegMix's tempering, T = 0.5) with total concentration 2, 5 and 12 in turn: peaked rows show a law its
+corners, calm rows the middle. RegMix tries such draws as they come; at a hundred domains that costs twice the regret,
+and once each domain in the lead, a third of such a budget, as much again (docs/log.md).
 
 What we do differently: RegMix applies epoch caps to the design. We follow Olmix (its table 4): the design ignores
 epoch caps and only the optimum obeys them, which was best (0.7647 bits per byte against 0.7855 with both capped). A
@@ -35,17 +37,14 @@ from mixdesk.search.informative import choose, of_pool
 from mixdesk.search.sample import hit_and_run
 from mixdesk.search.terrain import natural_weights, target_space
 
-METHODS = ("dirichlet", "low_discrepancy", "farthest_point", "grid", "random")
+METHODS = ("informative", "dirichlet", "low_discrepancy", "farthest_point", "grid", "random")
 CONCENTRATIONS = (2.0, 5.0, 12.0)
 # Draws per row before a bound counts as too tight for rejection: about one in a hundred must be allowed.
 N_TRIES = 100
 # Candidates from which farthest points are chosen, and low-discrepancy points that are looked through.
 N_POOL = 2048
-# A corner gives one domain this weight and the base mixture the rest; a design of at least CORNERS · d mixtures has one
-# corner per domain. Draws alone leave it to luck whether a domain is ever seen large, and a law is worth little there.
-LEAD, CORNERS = 0.75, 3
-# Where rows tie domains to each other their corners fall together: one of them is enough.
-APART = 0.1
+# Candidates from which what tells most is chosen.
+N_CANDIDATES = 512
 # Exponent of the coordinates in which mixtures are spread: small weights count, as losses bend most near zero.
 ROOT = 0.3
 # Points of a lattice that are looked through at most.
@@ -58,25 +57,26 @@ SAME = 1e-9
 class Design:
     """A fixed list of mixtures, the same for every answer.
 
-    Natural, uniform, a corner per domain, then design mixtures; once d + 1 mixtures (or a third of them) are asked,
+    Natural, uniform, then design mixtures; once d + 1 mixtures (or a third of them) are asked,
     the crossed block repeats natural, uniform and the design mixture farthest from both. The list is as long as the
     budget's trials or FLOPs allow, 3 (d + 1) mixtures and the block where they are not set. The block is left out of a
     budget it would fill by half, or in which it leaves fewer mixtures than the d + 2 of the smallest law.
 
     Args:
-        method: how design mixtures are drawn: dirichlet, low_discrepancy, farthest_point, grid (a simplex lattice,
-            then the farthest from all before) or random (even over the space). From a pool random takes any order,
-            farthest_point the farthest from all before, every other what tells most about the rest.
+        method: how design mixtures are found: informative (from candidates around the natural mixture and even over the
+            space, what tells most about the others), dirichlet, low_discrepancy, farthest_point, grid (a simplex
+            lattice, then the farthest from all before) or random (even over the space). From a pool random takes any
+            order, farthest_point the farthest from all before, every other what tells most about the rest.
         n_repeat_mixtures: mixtures that are repeated.
         n_replicates: runs of each of them, the first included; 1 leaves the block out.
-        anchors: whether natural, uniform and the corners are asked.
+        anchors: whether natural and uniform are asked.
     """
 
     title: ClassVar[str] = "a fixed design around the natural mixture"
     reference: ClassVar[str] = "regmix"
     eager: ClassVar[bool] = True
 
-    method: str = "dirichlet"
+    method: str = "informative"
     n_repeat_mixtures: int = 3
     n_replicates: int = 3
     anchors: bool = True
@@ -151,8 +151,8 @@ class Design:
         rows: list[Floats] = []
         out: list[Proposal] = []
 
-        def add(why: str, row: Floats, mixture: Mixture | None = None, least: float = SAME) -> None:
-            if len(out) < n and all(np.abs(row - other).max() > least for other in rows):
+        def add(why: str, row: Floats, mixture: Mixture | None = None) -> None:
+            if len(out) < n and all(np.abs(row - other).max() > SAME for other in rows):
                 rows.append(row)
                 out.append(Proposal(mixture=mixture or space.mixture(row), rung=rung, why=why))
 
@@ -166,9 +166,6 @@ class Design:
         if float((space.upper_d - space.lower_d).max()) > SAME and d > 1:
             # Two rows to spare: a draw may repeat an anchor.
             base = base_mixture(None if view.natural is None else natural_weights(view), d)
-            if self.anchors and n >= CORNERS * d:
-                for name, corner in zip(view.domains, LEAD * np.eye(d) + (1.0 - LEAD) * base, strict=True):
-                    add(f"`{name}` in the lead", space.project(corner)[0], least=SAME if space.is_box else APART)
             for why, row in self._draw(space, base, np.array(rows).reshape(-1, d), n + 2, view.seed):
                 add(why, row)
         elif not rows:
@@ -184,14 +181,16 @@ class Design:
         elif self.method == "low_discrepancy" and pool is None:
             yield from (("low-discrepancy point", row) for row in low_discrepancy(space, n, seed))
         elif self.method == "dirichlet" and pool is None:
-            around = "natural^½" if np.ptp(base_d) > SAME else "uniform"
-            for i, row in enumerate(dirichlet(space, base_d, n, rng)):
-                yield f"Dirichlet around {around}, concentration {CONCENTRATIONS[i % 3]:g}", row
-        elif self.method != "farthest_point" and pool is not None:
-            rows = of_pool(space, seed)
+            yield from _drawn(space, base_d, n, rng)
+        elif self.method == "informative" or (self.method != "farthest_point" and pool is not None):
+            rows = candidates(space, base_d, seed)
+            if pool is None:
+                rows = np.vstack([before_ad, rows])
             is_before = [np.abs(before_ad - row).max(axis=1).min(initial=np.inf) <= SAME for row in rows]
-            places = choose(rows, n, np.flatnonzero(is_before).tolist())
-            yield from (("tells most about the other mixtures of the pool", rows[i]) for i in places)
+            why = "tells most about the other mixtures" + ("" if pool is None else " of the pool")
+            yield from ((why, rows[i]) for i in choose(rows, n, np.flatnonzero(is_before).tolist()))
+            if pool is None and n > N_CANDIDATES:
+                yield from _drawn(space, base_d, n, rng)
         else:
             if self.method == "grid" and pool is None:
                 k, rows = lattice(space, n - 2 - len(before_ad))
@@ -238,6 +237,15 @@ def base_mixture(natural_d: Floats | None, d: int) -> Floats:
     return base
 
 
+def candidates(space: Space, base_d: Floats, seed: int) -> Floats:
+    """Mixtures to choose from, (q, d): the pool, or half around `base_d` and half even over the space."""
+    if space.pool_qd is not None:
+        return of_pool(space, seed)
+    rng = np.random.default_rng(seed)
+    near = dirichlet(space, base_d, N_CANDIDATES // 2, rng)
+    return np.vstack([near, hit_and_run(space, N_CANDIDATES - len(near), rng)])
+
+
 def dirichlet(
     space: Space,
     base_d: Floats,
@@ -264,6 +272,12 @@ def dirichlet(
         else:
             out[i] = _pulled(space, drawn[:1], rng.random(1), middle)[0]
     return out
+
+
+def _drawn(space: Space, base_d: Floats, n: int, rng: np.random.Generator) -> Iterator[tuple[str, Floats]]:
+    around = "natural^½" if np.ptp(base_d) > SAME else "uniform"
+    for i, row in enumerate(dirichlet(space, base_d, n, rng)):
+        yield f"Dirichlet around {around}, concentration {CONCENTRATIONS[i % 3]:g}", row
 
 
 def low_discrepancy(space: Space, n: int, seed: int) -> Floats:

@@ -93,7 +93,10 @@ class ParEGO:
                     why=f"along the front, {share_m.max():.0%} of the weight on {most}",
                 )
             )
-        return out
+        # Of a pool, what lies outside the region of the runs is no candidate, and left to the design.
+        named = {one.mixture for one in out}
+        rest = design_of(before, len(before.at()) + size) if len(out) < size else []
+        return out + [one for one in rest if one.mixture not in named][: size - len(out)]
 
 
 def _scaled(terrain: Terrain, rows: Floats, used: Ints, n: int) -> Floats:

@@ -1,0 +1,346 @@
+"""Flows of export: a recipe or a trial as the files of somebody's trainer, verified by it, and theirs read back."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mixdesk.api.recipes import read_recipe
+from mixdesk.api.studies import ask_study, open_study
+from mixdesk.core import registry
+from mixdesk.core.checks import Pairs
+from mixdesk.core.corpus import Corpus
+from mixdesk.core.errors import Infeasible, InputError
+from mixdesk.core.export import EPOCHS_TOLERANCE, Export, Imported, Order, Verification, in_tokens
+from mixdesk.core.files import read_json, write_json
+from mixdesk.core.plan import Plug, RunPlan, TrialSpec
+from mixdesk.core.protocols import Exporter, Progress
+from mixdesk.core.recipe import Recipe
+from mixdesk.study import sizes
+from mixdesk.study.study import Study
+
+if TYPE_CHECKING:
+    from mixdesk.corpus.shards import TokenStore
+
+# What an export says of itself, beside what it wrote.
+SIDECAR = "mixdesk.json"
+N_SAMPLES = 100_000
+# Shares this near to what was written are what was written.
+ROUNDING = 1e-6
+
+
+def export_recipe(  # noqa: PLR0913  (mirrors the command line)
+    source: Recipe | Path | str,
+    to: Plug | str,
+    out: Path | str,
+    *,
+    corpus: Path | str | None = None,
+    n_tokens: int | str | None = None,
+    seq_len: int | None = None,
+    batch_tokens: int | str | None = None,
+    data: str | None = None,
+    progress: Progress | None = None,
+) -> Export:
+    """Write a recipe as the files of a trainer, with the data it reads where the corpus has it; the folder is new.
+
+    Args:
+        source: a recipe, its file, or the study folder that holds one.
+        to: exporter, with options: `megatron`.
+        out: folder to write; appears whole or not at all, and a broken export goes on where it was.
+        corpus: folder of the corpus. Default: the study's.
+        n_tokens: tokens of the run, repeats included. Default: the plan's.
+        seq_len: tokens of a sequence. Default: the model's.
+        batch_tokens: tokens of a step. Default: the hyper-parameters'.
+        data: folder of data that exists already, as the files should name it; nothing is written then.
+        progress: called with (what, done, total).
+
+    Raises:
+        InputError: no recipe or exporter there, a folder that is not empty, something the target cannot express, a
+            corpus that is not the recipe's, or a number that it needs and nobody told.
+        Infeasible: a limit on epochs that the target cannot keep.
+    """
+    folder = _folder_of(source)
+    recipe = source if isinstance(source, Recipe) else read_recipe(source)
+    study = open_study(folder) if folder is not None and (folder / "study.db").exists() else None
+    if recipe.verdict.exit_code:
+        raise InputError(
+            "the recipe is refused, so there is nothing to train on", value=recipe.verdict.headline,
+            bound="a recipe with an answer", remedy=recipe.verdict.remedy.rstrip("."),
+        )  # fmt: skip
+    order = _order(study, recipe.plan, corpus)
+    order = replace(
+        order,
+        recipe=recipe,
+        source=f"recipe of study {recipe.provenance.study}",
+        n_tokens=order.n_tokens if n_tokens is None else sizes.told("n_tokens", n_tokens),
+        seq_len=order.seq_len if seq_len is None else seq_len,
+        batch_tokens=order.batch_tokens if batch_tokens is None else sizes.told("batch_tokens", batch_tokens),
+    )
+    store = _store(study, corpus, recipe)
+    return _write(order, _plug(to), Path(out), None if data is not None else store, data, progress)
+
+
+def export_trials(
+    study: Study,
+    n: int,
+    to: Plug | str,
+    out: Path | str | None,
+    *,
+    repeats: bool = False,
+    lease: float | None = None,
+    holder: str = "",
+    data: str | None = None,
+) -> tuple[TrialSpec, ...]:
+    """Ask the next n trials of a study and write each as the files of a trainer, in a folder of its id under `out`.
+
+    Each has the data it reads where the corpus has them; a trial of a part of the corpus (`unique_share`: simulated
+    epochs) has that part. Where something cannot be written the trials wait, and are handed out again.
+
+    Args:
+        study: to ask.
+        n: how many.
+        to: exporter, with options.
+        out: folder.
+        repeats: as in `ask_study`.
+        lease: as in `ask_study`.
+        holder: as in `ask_study`.
+        data: folder of data that exists already, as the files should name it.
+
+    Raises:
+        InputError: no `out`, or as in `ask_study` and `export_recipe`.
+        Infeasible: no mixture satisfies the constraints.
+    """
+    plug = _plug(to)
+    if out is None:
+        raise InputError(
+            "files for a trainer need a folder", value="no --out", bound="a folder", remedy="add `-o asked`"
+        )
+    exporter: Exporter = registry.make("exporters", plug)
+    specs = ask_study(study, n, repeats=repeats, lease=lease, holder=holder)
+    store = _store(study, None, None) if exporter.data and data is None else None
+    for spec in specs:
+        order = _order(study, spec.plan, None, spec.unique_share)
+        order = replace(order, source=f"trial {spec.id} of study {study.config.name}", max_epochs=())
+        if not (Path(out) / spec.id / SIDECAR).is_file():
+            _write(order, plug, Path(out) / spec.id, store, data, None, spec.unique_share)
+    return specs
+
+
+def verify_export(out: Path | str, n: int = N_SAMPLES) -> Verification:
+    """Shares of tokens that the target's own parser and sampler make of an export, beside those asked.
+
+    Raises:
+        InputError: no export there, the target's package is not installed, or its files or data are not whole.
+    """
+    out = Path(out)
+    export = read_export(out)
+    exporter: Exporter = registry.make("exporters", Plug(name=export.target))
+    try:
+        return exporter.verify(out, export, n)
+    except ModuleNotFoundError as error:
+        package = exporter.package
+        raise InputError(
+            f"`{export.target}` is verified by its own code, which is not installed", value=f"no module {error.name}",
+            bound=package or "a machine of the target's",
+            remedy=f"run `make verify`, or: pip install --no-deps {package}" if package else "verify it there",
+        ) from None  # fmt: skip
+
+
+def read_export(out: Path | str) -> Export:
+    """What an export says of itself.
+
+    Raises:
+        InputError: no export there.
+    """
+    path = Path(out) / SIDECAR
+    if not path.is_file():
+        raise InputError(
+            f"`{out}` holds no export", value=f"no {SIDECAR}", bound="a folder that `mixdesk recipe export` wrote",
+            remedy="export a recipe there",
+        )  # fmt: skip
+    return read_json(path, Export)
+
+
+def read_mixture(
+    path: Path | str, form: Plug | str, *, corpus: Path | str | None = None, n_tokens: int | str | None = None
+) -> Imported:
+    """The mixture in a configuration file of somebody's trainer, as shares of tokens where that can be known.
+
+    Shares of rows or documents become shares of tokens by the mean lengths that the file's own data, a `mixdesk.json`
+    beside it or the corpus tell; without any they stay what they are, and a note says so. A file of ours that still
+    says what we wrote gives the mixture that was asked, before the target's rounding.
+
+    Args:
+        path: the file, or a folder that was exported.
+        form: exporter that knows the format, with options.
+        corpus: folder of a corpus with counts.
+        n_tokens: tokens of the run. Default: what the file says.
+
+    Raises:
+        InputError: no such exporter, or not a file of it.
+    """
+    path = Path(path)
+    exporter: Exporter = registry.make("exporters", _plug(form))
+    if not path.exists():
+        raise InputError(f"`{path}` does not exist", value="no such file", bound="a file", remedy="check the path")
+    found = exporter.read(path)
+    beside = (path if path.is_dir() else path.parent) / SIDECAR
+    domains = found.domains
+    if corpus is not None:
+        store = _store(None, corpus, None)
+        domains = () if store is None else store.corpus.domains
+    elif beside.is_file():
+        export = read_export(beside.parent)
+        domains = domains or export.order.domains
+        if _is_as_written(in_tokens(replace(found, domains=domains)).plan, export):
+            return Imported(plan=export.order.plan, domains=export.order.domains, limits=found.limits)
+    if n_tokens is not None:
+        scale = replace(found.plan.scale, n_tokens=sizes.told("n_tokens", n_tokens))
+        found = replace(found, plan=replace(found.plan, scale=scale))
+    return in_tokens(replace(found, domains=domains))
+
+
+def _is_as_written(plan: RunPlan, export: Export) -> bool:
+    stages = plan.schedule.stages
+    if len(stages) != len(export.stages):
+        return False
+    pairs = zip(stages, export.stages, strict=True)
+    return all(
+        abs(stage.mixture.as_dict().get(one.domain, 0.0) - one.realised) <= ROUNDING
+        for stage, written in pairs
+        for one in written.shares
+    )
+
+
+def _write(
+    order: Order,
+    plug: Plug,
+    out: Path,
+    store: TokenStore | None,
+    data: str | None,
+    progress: Progress | None,
+    share: float = 1.0,
+) -> Export:
+    """Write into a neighbour of `out` that takes its name at the end."""
+    from mixdesk.export.data import write_attribution, write_data
+
+    exporter: Exporter = registry.make("exporters", plug)
+    _refuse_full(out)
+    order = replace(order, data=data or order.data)
+    part = out.with_name(f".{out.name}.part")
+    if part.exists() and not _is_same(part / "order.json", order):
+        shutil.rmtree(part)
+    write_json(part / "order.json", order)
+    export = exporter.export(order, part)
+    _check_limits(export)
+    has_tokens = store is not None and bool(store.corpus.shards)
+    if has_tokens and exporter.data:
+        assert store is not None
+        write_data(store, exporter.data, part / order.data, order.names, share, progress)
+    files = export.files + (tuple(write_attribution(store, part, order.names)) if store is not None else ())
+    export = replace(export, target=plug.name, files=files)
+    write_json(part / SIDECAR, export)
+    (part / "order.json").unlink()
+    if out.exists():
+        out.rmdir()
+    part.replace(out)
+    return export
+
+
+def _check_limits(export: Export) -> None:
+    """Whether no domain is passed more often than it may, as realised.
+
+    Raises:
+        Infeasible: one is.
+    """
+    spent: dict[str, float] = {}
+    for stage in export.stages:
+        for one in stage.shares:
+            spent[one.domain] = spent.get(one.domain, 0.0) + (one.epochs or 0.0)
+    for name, most in export.order.max_epochs:
+        if spent.get(name, 0.0) > most * (1.0 + EPOCHS_TOLERANCE):
+            raise Infeasible(
+                f"`{name}` would be passed more often than it may", value=f"{spent[name]:.4g} epochs",
+                bound=f"≤ {most:g} epochs", remedy="shorten the run, or raise max_epochs and make the recipe again",
+            )  # fmt: skip
+
+
+def _order(study: Study | None, plan: RunPlan, corpus: Path | str | None, share: float = 1.0) -> Order:
+    """The plan with what the study and its corpus know."""
+    from mixdesk.export.data import counts
+
+    store = _store(study, corpus, None)
+    known: Corpus | None = store.corpus if store is not None else None if study is None else study.corpus
+    limits: Pairs = ()
+    if study is not None and known is not None:
+        config = study.config.constraints
+        caps = {} if config.max_epochs is None else dict.fromkeys(known.names, config.max_epochs)
+        for pattern, most in config.epoch_caps:
+            caps |= {name: most for name in known.names if fnmatchcase(name, pattern)}
+        limits = tuple(caps.items())
+    domains = () if known is None else known.domains
+    if store is not None and share < 1.0 and store.corpus.shards:
+        domains = counts(store, share)
+    return Order(
+        plan=plan,
+        domains=domains,
+        tokenizer=None if known is None else known.tokenizer,
+        n_tokens=plan.scale.n_tokens,
+        seq_len=None if plan.model is None else plan.model.seq_len,
+        batch_tokens=None if plan.hyper is None else plan.hyper.batch_tokens,
+        max_epochs=limits,
+    )
+
+
+def _store(study: Study | None, corpus: Path | str | None, recipe: Recipe | None) -> TokenStore | None:
+    """The corpus: named, or the study's; None where there is none or it is gone.
+
+    Raises:
+        InputError: it is not the corpus that the recipe was made on.
+    """
+    from mixdesk.corpus.shards import MANIFEST, open_store
+
+    path = Path(corpus) if corpus is not None else None
+    if path is None and study is not None and study.config.corpus is not None:
+        path = study.folder / study.config.corpus
+        path = path if (path / MANIFEST).is_file() else None
+    if path is None:
+        return None
+    store = open_store(path)
+    made_on = None if recipe is None else recipe.provenance.corpus
+    if made_on is not None and made_on != store.corpus.fingerprint:
+        raise InputError(
+            f"the corpus at `{path}` is not the one the recipe was made on", value=store.corpus.fingerprint[:12],
+            bound=made_on[:12],
+            remedy="carry the study over with `mixdesk study extend` and make the recipe again, or name the old corpus",
+        )  # fmt: skip
+    return store
+
+
+def _folder_of(source: Recipe | Path | str) -> Path | None:
+    if isinstance(source, Recipe):
+        return None
+    path = Path(source)
+    return path if path.is_dir() else path.parent
+
+
+def _refuse_full(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(
+            f"`{out}` is there already", value="a file" if out.is_file() else "a folder that is not empty",
+            bound="a new folder", remedy="choose another one, or remove it",
+        )  # fmt: skip
+
+
+def _is_same(path: Path, order: Order) -> bool:
+    try:
+        return read_json(path, Order) == order
+    except InputError:
+        return False
+
+
+def _plug(part: Plug | str) -> Plug:
+    return part if isinstance(part, Plug) else Plug.parse(part)

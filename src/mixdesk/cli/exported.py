@@ -1,0 +1,74 @@
+"""What an export wrote, what the trainer makes of it, and what a trainer's file says, as text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mixdesk.cli.tables import say, say_json, say_table
+from mixdesk.core.export import Export, Imported, Verification
+from mixdesk.core.files import to_data
+
+# A share of tokens that the target's own code makes may differ from what was asked by this much.
+TOLERANCE = 1e-3
+
+
+def print_export(export: Export, out: Path) -> None:
+    """What was written, stage by stage, with the arithmetic; then who applies it and what is lost."""
+    n = len(export.files)
+    say(f"{out}: {n} files for {export.target}. {export.sentence}\n{export.arithmetic}\n")
+    for i, stage in enumerate(export.stages, 1):
+        whole = f"Stage {i} of {len(export.stages)}" + (f", until {stage.end:,} tokens" if stage.end else "") + ":"
+        say_table(
+            [
+                {"domain": one.domain, "token share": one.weight, f"written ({export.unit})": one.written,
+                 "realised": one.realised, "epochs": one.epochs}
+                for one in sorted(stage.shares, key=lambda one: -one.weight)
+            ],
+            title=whole,
+        )  # fmt: skip
+    for line in export.losses:
+        say(f"Mind: {line}")
+
+
+def print_verification(found: Verification, *, as_json: bool = False) -> int:
+    """Shares asked and realised; the exit code: 1 where one is off by more than a thousandth."""
+    worst = max((stage.error for stage in found.stages), default=0.0)
+    if not as_json:
+        say(f"\n{found.how}")
+        for i, stage in enumerate(found.stages, 1):
+            realised = dict(stage.realised)
+            say_table(
+                [{"domain": name, "asked": share, "realised": realised.get(name, 0.0)} for name, share in stage.asked],
+                title=f"Stage {i}, {stage.n_tokens:,} tokens drawn:",
+            )
+        say(f"Largest difference: {worst:.6f}" + ("" if worst <= TOLERANCE else f", more than {TOLERANCE:g}"))
+    return 0 if worst <= TOLERANCE else 1
+
+
+def print_mixture(found: Imported, *, as_json: bool = False) -> None:
+    """A mixture that somebody has today: weights, epochs, the natural mixture beside them, and what to try."""
+    if as_json:
+        say_json(to_data(found))
+        return
+    sizes = {one.name: one.n_tokens for one in found.domains if one.n_tokens}
+    total, n_run, start = sum(sizes.values()), found.plan.scale.n_tokens, 0.0
+    for i, stage in enumerate(found.plan.schedule.stages, 1):
+        share, start = stage.until - start, stage.until
+        rows = [
+            {
+                "domain": name,
+                f"share of {found.unit}": weight,
+                **({"natural": sizes.get(name, 0) / total} if total else {}),
+                **(
+                    {"epochs": weight * share * n_run / sizes[name] if name in sizes else None}
+                    if n_run and sizes
+                    else {}
+                ),
+            }
+            for name, weight in sorted(stage.mixture.as_dict().items(), key=lambda item: -item[1])
+        ]
+        say_table(rows, title=f"Stage {i}, until {stage.until:.0%} of the run:")
+    for name, most in found.limits:
+        say(f"`{name}` may be passed {most:g} times there.")
+    for note in found.notes:
+        say(f"Mind: {note}")

@@ -1,0 +1,245 @@
+"""What goes out to somebody's trainer and comes back: orders, what was written and what it means there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+from mixdesk.core import checks
+from mixdesk.core.checks import Pairs, core_type, put
+from mixdesk.core.corpus import Domain, Tokenizer
+from mixdesk.core.errors import InputError
+from mixdesk.core.mixture import Mixture, Schedule
+from mixdesk.core.plan import RunPlan
+from mixdesk.core.recipe import Recipe
+
+# A domain may be passed this much more often than its limit says: rounding to whole rows or sequences.
+EPOCHS_TOLERANCE = 1e-3
+
+
+@core_type
+class OrderStage:
+    """A stage in tokens: `mixture` (token shares within it), and the tokens of the run at which it begins and ends."""
+
+    mixture: Mixture
+    start: int
+    end: int
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens of the stage."""
+        return self.end - self.start
+
+
+@core_type
+class Order:
+    """What an exporter is given.
+
+    `plan` to run; `domains` their counts (n_tokens, n_docs None or 0: unknown); `tokenizer` of the counts; `data`
+    folder, as the written files name it, with a file or folder per domain; `n_tokens` of the run, repeats included;
+    `seq_len` tokens of a sequence; `batch_tokens` of a step; `max_epochs` limits over the run; `recipe` where the plan
+    is one's; `source` in one line for comments, such as "recipe of study x". None: not known, see `need`.
+    """
+
+    plan: RunPlan
+    domains: tuple[Domain, ...]
+    tokenizer: Tokenizer | None = None
+    data: str = "data"
+    n_tokens: int | None = None
+    seq_len: int | None = None
+    batch_tokens: int | None = None
+    max_epochs: Pairs = ()
+    recipe: Recipe | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        put(self, max_epochs=checks.pairs("max_epochs", self.max_epochs))
+        for name in ("n_tokens", "seq_len", "batch_tokens"):
+            value = getattr(self, name)
+            put(self, **{name: None if value is None else checks.count(name, value, 1)})
+
+    def need(self, name: str) -> int:
+        """`n_tokens`, `seq_len` or `batch_tokens`, which this target cannot do without.
+
+        Raises:
+            InputError: not known.
+        """
+        value = getattr(self, name)
+        if value is None:
+            what = {"n_tokens": "the tokens of the run", "seq_len": "the tokens of a sequence"}.get(
+                name, "the tokens of a step"
+            )
+            raise InputError(
+                f"this target needs {what}", value="not told", bound=f"`{name}`, a number > 0",
+                remedy=f"give --{name.replace('_', '-')}",
+            )  # fmt: skip
+        return int(value)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Domains with weight in some stage, sorted: zero weights are left out of what is written."""
+        used = {n for stage in self.plan.schedule.stages for n, w in stage.mixture.as_dict().items() if w > 0.0}
+        return tuple(sorted(used))
+
+    def domain(self, name: str) -> Domain:
+        """Counts of a domain; a domain of unknown counts where there are none."""
+        return next((one for one in self.domains if one.name == name), Domain(name=name))
+
+    def mean_tokens(self, name: str) -> float:
+        """Mean tokens of a document of the domain.
+
+        Raises:
+            InputError: its tokens or documents are not known.
+        """
+        found = self.domain(name)
+        if not found.n_tokens or not found.n_docs:
+            raise InputError(
+                f"the mean length of the documents of `{name}` is not known",
+                value=f"{found.n_tokens or 'no'} tokens, {found.n_docs or 'no'} documents",
+                bound="both counted: this target draws rows, and weights are shares of tokens",
+                remedy="name the corpus with --corpus, or import it by its index: mixdesk corpus import",
+            )
+        return found.n_tokens / found.n_docs
+
+    def stages(self) -> Iterator[OrderStage]:
+        """The stages in tokens; the boundaries at whole steps where the tokens of a step are known.
+
+        Raises:
+            InputError: the tokens of the run are not known.
+        """
+        total, start = self.need("n_tokens"), 0
+        step = min(self.batch_tokens or 1, total)
+        for stage in self.plan.schedule.stages:
+            end = total if stage.until == 1.0 else min(round(stage.until * total / step) * step, total)
+            if end <= start:
+                raise InputError(
+                    "a stage has no whole step", value=f"{stage.until:g} of {total:,} tokens",
+                    bound=f"at least one step of {step:,} tokens", remedy="take a longer run or smaller steps",
+                )  # fmt: skip
+            yield OrderStage(mixture=stage.mixture, start=start, end=end)
+            start = end
+
+    def epochs(self) -> dict[str, float]:
+        """How often the run passes each domain of known size, over all stages; empty without the run's tokens."""
+        if self.n_tokens is None:
+            return {}
+        spent = dict.fromkeys(self.names, 0.0)
+        for stage in self.stages():
+            for name, weight in stage.mixture.as_dict().items():
+                if weight > 0.0:
+                    spent[name] += weight * stage.n_tokens
+        sizes = {name: self.domain(name).n_tokens for name in self.names}
+        return {name: spent[name] / size for name, size in sizes.items() if size}
+
+
+@core_type
+class Share:
+    """A domain in a stage: `weight` asked (share of tokens), the number `written` in the unit of the target, and the
+    share of tokens that is `realised` after the target's rounding (`weight` itself where it draws at random);
+    `epochs` of the domain in this stage, None where unknown.
+    """
+
+    domain: str
+    weight: float
+    written: float
+    realised: float
+    epochs: float | None = None
+
+
+@core_type
+class ExportStage:
+    """A stage as written: its `shares`, the tokens of the run it ends at, and the `files` that say it."""
+
+    shares: tuple[Share, ...]
+    end: int | None = None
+    files: tuple[str, ...] = ()
+
+
+@core_type
+class Export:
+    """What was written: kept beside it as `mixdesk.json`, so that it can be read back as it was.
+
+    `target` name of the exporter; `unit` what the written number counts; `sentence` who applies the number and what it
+    means there; `arithmetic` from token share to that number, as one line; `losses` what the target cannot express, in
+    plain words; `files` relative to the folder; `order` as it was given.
+    """
+
+    target: str
+    unit: str
+    sentence: str
+    arithmetic: str
+    stages: tuple[ExportStage, ...]
+    order: Order
+    losses: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+@core_type
+class Imported:
+    """A mixture out of somebody's file.
+
+    `plan` its schedule, weights as the file has them, and its scale where it says; `unit` tokens where the weights are
+    shares of tokens, else what they count (rows, documents); `domains` counts where the file's own data tell; `limits`
+    domain → epochs that the file allows; `notes` what was guessed, ignored or cannot be known.
+    """
+
+    plan: RunPlan
+    unit: str = "tokens"
+    domains: tuple[Domain, ...] = ()
+    limits: Pairs = ()
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        put(self, limits=checks.pairs("limits", self.limits))
+
+
+def in_tokens(found: Imported) -> Imported:
+    """The same mixture in shares of tokens, by w_d ∝ q_d ℓ_d with ℓ_d the mean tokens of a row or document; as it is,
+    with a note, where a mean length is not known.
+    """
+    if found.unit == "tokens":
+        return found
+    means = {one.name: one.n_tokens / one.n_docs for one in found.domains if one.n_tokens and one.n_docs}
+    missing = [name for name in found.plan.schedule.domains if name not in means]
+    if missing:
+        note = (
+            f"The weights are shares of {found.unit}, not of tokens: the mean length of `{missing[0]}` is not known. "
+            "Name a corpus with its counts to see what this trains on."
+        )
+        return replace(found, notes=(*found.notes, note))
+    stages = tuple(
+        replace(stage, mixture=Mixture.of(
+            {name: weight * means[name] for name, weight in stage.mixture.as_dict().items()}, normalise=True
+        ))
+        for stage in found.plan.schedule.stages
+    )  # fmt: skip
+    note = f"The file's shares of {found.unit} are shown as shares of tokens, by the mean lengths that are known."
+    plan = replace(found.plan, schedule=Schedule(stages=stages))
+    return replace(found, plan=plan, unit="tokens", notes=(*found.notes, note))
+
+
+@core_type
+class Realised:
+    """What a stage trains on by the target's own code: shares of tokens `asked` and `realised`, over `n_tokens`."""
+
+    asked: Pairs
+    realised: Pairs
+    n_tokens: int
+
+    def __post_init__(self) -> None:
+        put(self, asked=checks.pairs("asked", self.asked), realised=checks.pairs("realised", self.realised))
+
+    @property
+    def error(self) -> float:
+        """Largest difference between a share asked and realised."""
+        found = dict(self.realised)
+        return max((abs(share - found.get(name, 0.0)) for name, share in self.asked), default=math.nan)
+
+
+@core_type
+class Verification:
+    """`stages` as realised; `how` in a sentence: whose parser and sampler, which version, how many samples."""
+
+    stages: tuple[Realised, ...]
+    how: str

@@ -1,0 +1,5 @@
+"""The doors out: a plan as the files of somebody's trainer, read back, and verified by that trainer's own code."""
+
+PARTS: dict[str, str] = {
+    "card": "card:Card",
+}

@@ -1,0 +1,145 @@
+"""The tokens or texts of a corpus as a target reads them, a file or folder per domain, and who is to be named for them.
+
+Domains are written one after the other; what a list beside them says is done is not written again, so a broken export
+goes on. Texts come back from the tokens and are checked against their hashes.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixdesk.core import registry
+from mixdesk.core.corpus import Domain, TokenPart
+from mixdesk.core.errors import InputError, MissingExtra
+from mixdesk.core.files import atomic, read_data, write_json, write_text
+from mixdesk.core.plan import Plug
+from mixdesk.core.protocols import Progress
+from mixdesk.corpus import licenses
+from mixdesk.corpus.documents import read_tables
+from mixdesk.corpus.importer import shard_part
+from mixdesk.corpus.shards import TokenStore
+
+# Name of the data format that is JSON lines of texts.
+ROWS = "rows"
+DONE = ".done.json"
+ATTRIBUTION, SOURCES = "ATTRIBUTION.md", "attribution.csv"
+
+
+def write_data(
+    store: TokenStore, form: str, out: Path, names: Sequence[str], share: float = 1.0, progress: Progress | None = None
+) -> None:
+    """Write the training documents of the domains `names` under `out` in a format of `formats`, or as `rows`.
+
+    Args:
+        store: a corpus with tokens.
+        form: name of the format.
+        out: folder.
+        names: domains.
+        share: the first documents that hold so much of each domain's tokens; all of them at 1.
+        progress: called with (what, done, total).
+
+    Raises:
+        InputError: a name or id that the format cannot hold, a corpus without tokens, or a disk that is full.
+    """
+    done: dict[str, Any] = read_data(out / DONE) if (out / DONE).is_file() else {}
+    store_keys = {"corpus": store.corpus.fingerprint, "form": form, "share": share}
+    if {key: done.get(key) for key in store_keys} != store_keys:
+        done = {**store_keys, "names": []}
+    for i, name in enumerate(names):
+        if progress is not None:
+            progress("data", i, len(names))
+        if name in done["names"]:
+            continue
+        if form == ROWS:
+            _write_rows(store, name, out / f"{name}.jsonl", share)
+        else:
+            own = {
+                "dtype": store.manifest.dtype,
+                "separator": store.separator,
+                "tokenizer": store.corpus.tokenizer.name,
+            }
+            registry.make("formats", Plug(name=form), **own).write([_head(shard_part(store, name), share)], out)
+        done["names"].append(name)
+        write_json(out / DONE, done)
+    if progress is not None:
+        progress("data", len(names), len(names))
+
+
+def counts(store: TokenStore, share: float = 1.0) -> tuple[Domain, ...]:
+    """Counts of the domains, or of the documents that `write_data` takes of them at a share below one."""
+    if share == 1.0:
+        return store.corpus.domains
+    found = []
+    for domain in store.corpus.domains:
+        part = _head(shard_part(store, domain.name), share)
+        found.append(replace(domain, n_tokens=int(part.lengths.sum()), n_docs=len(part.lengths)))
+    return tuple(found)
+
+
+def write_attribution(store: TokenStore, out: Path, names: Sequence[str]) -> list[str]:
+    """Licences per domain in `ATTRIBUTION.md`; in `attribution.csv` each document whose source, author or licence is
+    known; the files' names.
+    """
+    rows = list(_sources(store, names))
+    lines = [
+        "# Attribution", "",
+        "Licences as the sources state them; this is no clearance and no legal advice.", "",
+        "| domain | tier | licences (training tokens) |", "| --- | --- | --- |",
+    ]  # fmt: skip
+    try:
+        tiers = licenses.tiers(store.corpus)
+    except MissingExtra:
+        tiers = {}
+    for domain in store.corpus.domains:
+        if domain.name in names:
+            stated = ", ".join(f"{name} ({int(n):,})" for name, n in domain.licenses) or "none stated"
+            lines.append(f"| {_cell(domain.name)} | {tiers.get(domain.name, 'not judged')} | {_cell(stated)} |")
+    if rows:
+        lines += ["", f"Documents and their sources: `{SOURCES}`, {len(rows):,} rows."]
+        with atomic(out / SOURCES) as handle:
+            writer = csv.DictWriter(handle, ["domain", "license", "author", "url", "source"], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+    write_text(out / ATTRIBUTION, "\n".join(lines) + "\n")
+    return [ATTRIBUTION, SOURCES] if rows else [ATTRIBUTION]
+
+
+def _sources(store: TokenStore, names: Sequence[str]) -> Iterator[Mapping[str, str]]:
+    for name in names:
+        for batch in read_tables(store, name, "train"):
+            keys = ("license", "author", "url", "source")
+            for values in zip(*(batch[key] for key in keys), strict=True):
+                if any(values[:3]):
+                    yield {"domain": name, **{key: value or "" for key, value in zip(keys, values, strict=True)}}
+
+
+def _head(part: TokenPart, share: float) -> TokenPart:
+    if share == 1.0:
+        return part
+    ends = np.cumsum(part.lengths)
+    n = max(int(np.searchsorted(ends, share * ends[-1], side="right")), 1) if len(ends) else 0
+    return replace(part, lengths=part.lengths[:n])
+
+
+def _write_rows(store: TokenStore, name: str, path: Path, share: float) -> None:
+    if any(step in ("", ".", "..") for step in name.split("/")):
+        raise InputError(
+            f"the domain `{name}` cannot name a file", value=name, bound="a path of names", remedy="rename the domain"
+        )
+    n = len(_head(shard_part(store, name), share).lengths)
+    with atomic(path) as handle:
+        for i, document in enumerate(store.documents(name)):
+            if i == n:
+                break
+            handle.write(json.dumps({"text": document.text}, ensure_ascii=False) + "\n")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,84 @@
+"""From shares of tokens to what a target counts, and back: sequences, rows, passes, steps.
+
+    sequences n_d = w_d T / L, rows r_d = w_d T / ℓ_d, probability of a row q_d ∝ w_d / ℓ_d, epochs e_d = w_d T / N_d
+
+w_d share of the training tokens, T tokens of the run, L of a sequence, ℓ_d = N_d / D_d mean tokens of a document, N_d
+unique tokens, D_d documents. Whole numbers are by largest remainder, so that they add up: rounding each would not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from mixdesk.core.export import ExportStage, Order, OrderStage, Share
+
+
+def whole(amounts: Mapping[str, float], total: int) -> dict[str, int]:
+    """Whole numbers that sum to `total`, in proportion to `amounts` (≥ 0), by largest remainder; ties by order.
+
+    >>> whole({"web": 0.6, "code": 0.3, "books": 0.1}, 7)
+    {'web': 4, 'code': 2, 'books': 1}
+    """
+    scale = total / math.fsum(amounts.values())
+    exact = {name: amount * scale for name, amount in amounts.items()}
+    out = {name: math.floor(amount) for name, amount in exact.items()}
+    by_rest = sorted(exact, key=lambda name: out[name] - exact[name])
+    for name in by_rest[: total - sum(out.values())]:
+        out[name] += 1
+    return out
+
+
+def used(stage: OrderStage) -> dict[str, float]:
+    """Domain → share of tokens where it is above zero."""
+    return {name: weight for name, weight in stage.mixture.as_dict().items() if weight > 0.0}
+
+
+def row_shares(order: Order, weights: Mapping[str, float]) -> dict[str, float]:
+    """Shares of rows, or documents, that make the shares of tokens: q_d ∝ w_d / ℓ_d, summing to one.
+
+    Raises:
+        InputError: a mean length is not known.
+    """
+    amounts = {name: weight / order.mean_tokens(name) for name, weight in weights.items()}
+    total = math.fsum(amounts.values())
+    return {name: amount / total for name, amount in amounts.items()}
+
+
+def token_shares(order: Order, rows: Mapping[str, float]) -> dict[str, float]:
+    """Shares of tokens of so many rows, or documents, of each domain: w_d ∝ q_d ℓ_d.
+
+    Raises:
+        InputError: a mean length is not known.
+    """
+    amounts = {name: amount * order.mean_tokens(name) for name, amount in rows.items()}
+    total = math.fsum(amounts.values())
+    return {name: amount / total for name, amount in amounts.items()}
+
+
+def rows(order: Order, stage: OrderStage) -> dict[str, int]:
+    """Whole rows of each domain, r_d = w_d T / ℓ_d, each rounded by itself and at least one.
+
+    Raises:
+        InputError: a mean length is not known.
+    """
+    need = {name: weight * stage.n_tokens / order.mean_tokens(name) for name, weight in used(stage).items()}
+    return {name: max(round(amount), 1) for name, amount in need.items()}
+
+
+def as_stage(
+    order: Order,
+    stage: OrderStage,
+    written: Mapping[str, float],
+    realised: Mapping[str, float] | None = None,
+    files: Sequence[str] = (),
+) -> ExportStage:
+    """A stage as written; `realised` shares of tokens where the target rounds, else those asked."""
+    weights = used(stage)
+    shares = []
+    for name, weight in weights.items():
+        share = weight if realised is None else realised[name]
+        size = order.domain(name).n_tokens
+        epochs = share * stage.n_tokens / size if size else None
+        shares.append(Share(domain=name, weight=weight, written=written[name], realised=share, epochs=epochs))
+    return ExportStage(shares=tuple(shares), end=stage.end, files=tuple(files))
