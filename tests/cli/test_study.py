@@ -45,6 +45,13 @@ def test_a_spent_budget_is_one_line(folder: Path) -> None:
     assert not (folder / "asked.csv").exists()
 
 
+def test_the_live_desk_says_its_address_and_a_port_alone_is_an_error(folder: Path) -> None:
+    pytest.importorskip("uvicorn", reason="the extra `live` is not installed")
+    assert said("run", str(folder), "--live", "--quiet").startswith("The desk, live: http://127.0.0.1:")
+    done = CliRunner().invoke(app, ["study", "run", str(folder), "--port", "8000"])
+    assert "add `--live`" in str(done.exception)
+
+
 def test_repeats_are_asked_where_noise_leaves_the_answer_open(tmp_path: Path) -> None:
     noisy = TOML.replace("n_trials = 6", "n_trials = 60").replace("m = 2", "m = 1, noise = 2.0")
     noisy += 'law = { name = "exponential" }\n'

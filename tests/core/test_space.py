@@ -9,7 +9,7 @@ from mixdesk.core.corpus import Corpus, Domain, Tokenizer
 from mixdesk.core.errors import Infeasible, InputError
 from mixdesk.core.mixture import Mixture
 from mixdesk.core.scale import Scale
-from mixdesk.core.space import Constraints, Space
+from mixdesk.core.space import Constraints, Near, Rule, Space
 
 NAMES = ("code/c", "code/py", "web")
 RUN = Scale(n_tokens=1000)
@@ -34,6 +34,19 @@ def test_a_pattern_bounds_every_domain_it_matches_and_the_tightest_wins():
     assert space.upper_d.tolist() == [0.6, 0.6, 0.6]
     touching = Mixture.of({"code/c": 0.1, "code/py": 0.3, "web": 0.6})
     assert space.binding(touching) == ("code/c ≥ 0.1", "web ≤ 0.6")
+
+
+def test_a_mixture_breaks_limits_by_their_names():
+    rule = Rule(name="twice", terms={"code/c": 1.0, "code/py": -2.0}, most=0.0)
+    near = Near(weights={"code/c": 0.3, "code/py": 0.3, "web": 0.4}, nats=0.05)
+    space = Space.build(Constraints(lower={"web": 0.1}, upper={"code/py": 0.6}, rules=(rule,), near=near), NAMES)
+    assert space.broken(Mixture.of({"code/c": 0.3, "code/py": 0.3, "web": 0.4})) == ()
+    assert space.broken(Mixture.of({"code/c": 1.0})) == ("web ≥ 0.1", "twice ≤ 0", "near ≤ 0.05 nats")
+    assert "code/py ≤ 0.6" in space.broken(Mixture.of({"code/py": 0.7, "web": 0.3}))
+    pool = Space.build(Constraints(pool=(Mixture.of({"web": 1.0}),)), NAMES)
+    assert pool.broken(Mixture.of({"code/c": 1.0})) == ("one of the 1 mixtures of the pool",)
+    with pytest.raises(InputError, match="moon"):
+        space.broken(Mixture.of({"moon": 1.0}))
 
 
 def test_epoch_caps_are_shares_of_the_run():

@@ -7,7 +7,7 @@ import pytest
 from mixdesk.core.errors import NotEnoughEvidence
 from mixdesk.core.objective import LeagueRow
 from mixdesk.core.observations import Noise
-from mixdesk.recipe.judge import Ground, weakness
+from mixdesk.recipe.judge import UNJUDGED, Ground, weakness, while_running
 
 
 def ground(n_scored: int = 42, rank: tuple[float, float, float] = (0.3, -0.1, 0.6), **more: object) -> Ground:
@@ -66,3 +66,10 @@ def test_too_few_mixtures_are_an_error_with_four_parts() -> None:
         "a law over 5 domains needs at least 7 mixtures: found 5 with an answer, expected 7 or more; "
         "run 2 more mixtures at least; 13 more would be sound."
     )
+
+
+def test_while_trials_are_out_there_is_no_verdict_yet() -> None:
+    found = while_running(UNJUDGED, 1, 40)
+    assert found.state == "running"
+    assert found.headline == "1 of 40 trials is in. Too early for a recipe."
+    assert found.reason == "If it ended now: Not judged yet."

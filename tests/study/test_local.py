@@ -355,3 +355,27 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_recorded(
     run(study, Climb(), Calculator(), jobs=2)
     study.close()
     assert_equal_to(undisturbed, tmp_path)
+
+
+@pytest.mark.parametrize("strategy", [Climb(), Listed()])
+def test_what_a_person_asks_meanwhile_goes_before_what_waits(tmp_path: Path, strategy: Climb) -> None:
+    study = Study.create(tmp_path, small_config())
+    wish = Mixture.of({"code": 0.125, "prose": 0.875})
+
+    @dataclass(frozen=True)
+    class Asks(Calculator):
+        """Asks for a mixture, from outside, while the second trial is trained."""
+
+        def train(self, spec: TrialSpec, out: Path, report: object) -> Result:
+            if len(order) == 1:
+                with Study.open(tmp_path) as other:
+                    other.ask([Proposal(mixture=wish, rung="proxy", why="a wish")])
+            order.append(spec.mixture)
+            return super().train(spec, out, report)
+
+    order: list[Mixture] = []
+    run(study, strategy, Asks(), jobs=1)
+    # The thread may have taken the next one already when the wish is seen.
+    assert order.index(wish) in (2, 3)
+    assert len(set(order)) == len(order) == len(study.trials())
+    study.close()

@@ -14,7 +14,7 @@ from mixdesk.api.corpora import (
     split_corpus,
 )
 from mixdesk.api.demo import demo
-from mixdesk.api.desk import write_desk
+from mixdesk.api.desk import figures, write_desk
 from mixdesk.api.exports import (
     export_recipe,
     export_trials,
@@ -35,6 +35,8 @@ from mixdesk.api.laws import (
     rank_laws,
     save_fit,
 )
+from mixdesk.api.live import live_desk
+from mixdesk.api.notebook import show_in_notebooks
 from mixdesk.api.recipes import (
     confirm_recipe,
     make_recipe,
@@ -75,12 +77,14 @@ __all__ = [
     "export_study",
     "export_trials",
     "extend_study",
+    "figures",
     "fit_law",
     "gather_evidence",
     "import_corpus",
     "import_study",
     "installed_documents",
     "learning_curve",
+    "live_desk",
     "load_fit",
     "make_recipe",
     "manual_documents",
@@ -114,3 +118,6 @@ __all__ = [
     "write_desk",
     "write_plan",
 ]
+
+# Where IPython runs, what these functions return shows itself.
+show_in_notebooks()

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+import plotly.graph_objects as go
+
 from mixdesk.api.corpora import read_overlap
 from mixdesk.api.laws import Evidence, compare_laws, gather_evidence
 from mixdesk.api.recipes import read_recipe
@@ -15,6 +17,7 @@ from mixdesk.core.objective import LeagueRow
 from mixdesk.core.plan import Plug
 from mixdesk.core.recipe import Recipe
 from mixdesk.core.trial import StudyView
+from mixdesk.report import doubt, panels
 from mixdesk.report.both import Beside
 from mixdesk.report.desk import Answer, render
 from mixdesk.report.figures import Shared
@@ -46,6 +49,32 @@ def write_desk(
         InputError: a recipe is over other domains than the study.
     """
     path = Path(out) if out is not None else study.folder / "desk.html"
+    view, other = study.view(), None if beside is None else _beside(beside)
+    answers = _answers(study, recipes, evidence)
+    write_text(path, render(view, answers, _shared(study), tiers=_tiers(view), beside=other))
+    return path
+
+
+def figures(study: Study, *, recipes: Sequence[Recipe] | None = None) -> dict[str, go.Figure]:
+    """The desk's figures by name (predict, learned, curves, confirm, overlap), as Plotly figures to restyle.
+
+    There are those that the study has data for: without a recipe that is `curves`. They have no background and stand
+    on light and dark; the `meta` of a trace is its role
+    (trial, recipe, rival, line, band, heat).
+
+    Args:
+        study: the study.
+        recipes: as for `write_desk`.
+
+    Raises:
+        InputError: a recipe is over other domains than the study.
+    """
+    _, specs = doubt.section(study.view(), _answers(study, recipes, None), _shared(study))
+    return {name.removeprefix("fig-"): panels.painted(spec) for name, spec in specs.items()}
+
+
+def _answers(study: Study, recipes: Sequence[Recipe] | None, evidence: Sequence[Evidence] | None) -> tuple[Answer, ...]:
+    """The answers that the desk shows, headline first; arguments and errors as `write_desk`."""
     if recipes is None:
         paths = sorted(study.folder.glob("recipe*.json"), key=lambda found: (found.name != "recipe.json", found.name))
         recipes = [read_recipe(found) for found in paths]
@@ -68,7 +97,7 @@ def write_desk(
         own = evidence[0].law
         laws = [own, *(Plug(name=name) for name in QUICK if name != own.name)]
         league = compare_laws(study, laws, objective=recipes[0].objective)[0]
-    answers = tuple(
+    return tuple(
         Answer(
             recipe=recipe,
             browser=found.fit.browser(),
@@ -77,9 +106,6 @@ def write_desk(
         )
         for i, (recipe, found) in enumerate(zip(recipes, evidence, strict=True))
     )
-    view, other = study.view(), None if beside is None else _beside(beside)
-    write_text(path, render(view, answers, _shared(study), tiers=_tiers(view), beside=other))
-    return path
 
 
 def _beside(study: Study) -> Beside:

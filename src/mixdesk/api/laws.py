@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mixdesk import __version__
+from mixdesk.api.notebook import show_fit
 from mixdesk.core import registry
 from mixdesk.core.errors import InputError, MissingExtra, MixdeskError
 from mixdesk.core.files import fingerprint, from_data, read_data, to_data, write_json
@@ -100,6 +101,7 @@ def fit_law(study: Study, law: Plug | str | None = None) -> LawFit:
     """
     part = registry.make("laws", plug_of(law, study.config.law))
     fit: LawFit = part.fit(observations(study.view(), part))
+    show_fit(fit)
     return fit
 
 
@@ -207,20 +209,32 @@ def gather_evidence(study: Study, *, law: Plug | str | None = None, objective: O
     part = registry.make("laws", plug)
     view = study.view()
     wanted = objective or study.config.objective
-    obs = observations(view, part)
     asked = {"law": to_data(plug), "objective": to_data(wanted), "record": view.record_sha256, "version": __version__}
     path = study.folder / "evidence" / f"{plug.name}-{fingerprint(json.dumps(asked, sort_keys=True), length=12)}.json"
     if path.exists():
         kept = read_data(path)
         fit, rows, seconds = part.restore(kept["fit"]), _rows_of(kept["rows"]), kept["seconds"]
+        show_fit(fit)
     else:
-        start = time.perf_counter()
-        fit, rows = score.evidence(part, obs, wanted, seed=view.seed)
-        seconds = time.perf_counter() - start
-        if seconds > WORTH_KEEPING:
-            write_json(path, {"asked": asked, "fit": fit.to_dict(), "rows": _columns_of(rows), "seconds": seconds})
-    scores = score.scores(plug.name, rows, metrics=obs.metrics)
+        found = evidence_of(view, plug, wanted)
+        if found.seconds > WORTH_KEEPING:
+            columns = _columns_of(found.rows)
+            write_json(path, {"asked": asked, "fit": found.fit.to_dict(), "rows": columns, "seconds": found.seconds})
+        return found
+    scores = score.scores(plug.name, rows, metrics=observations(view, part).metrics)
     return Evidence(law=plug, objective=wanted, fit=fit, rows=rows, scores=scores, seconds=seconds)
+
+
+def evidence_of(view: StudyView, law: Plug, objective: Objective) -> Evidence:
+    """The evidence of the trials in `view`; nothing is kept. Errors as `gather_evidence`."""
+    part = registry.make("laws", law)
+    obs = observations(view, part)
+    start = time.perf_counter()
+    fit, rows = score.evidence(part, obs, objective, seed=view.seed)
+    seconds = time.perf_counter() - start
+    show_fit(fit)
+    scores = score.scores(law.name, rows, metrics=obs.metrics)
+    return Evidence(law=law, objective=objective, fit=fit, rows=rows, scores=scores, seconds=seconds)
 
 
 def compare_laws(
@@ -358,6 +372,7 @@ def _read(path: Path | str) -> tuple[LawFit, Runs | None]:
             remedy="write one with `mixdesk law fit`",
         )
     fit: LawFit = registry.make("laws", from_data(Plug, data["law"], str(path))).restore(data["fit"])
+    show_fit(fit)
     if "runs" not in data:
         return fit, None
     given = from_data(dict[str, list[Any]], data["runs"], str(path))

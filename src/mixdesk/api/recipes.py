@@ -39,6 +39,7 @@ from mixdesk.search.terrain import target_space
 from mixdesk.search.worth import Worth, weigh
 from mixdesk.study import local, sheets, sizes
 from mixdesk.study.columns import usual_column
+from mixdesk.study.config import StudyConfig
 from mixdesk.study.study import Study
 
 
@@ -105,8 +106,7 @@ def make_recipe(
         Infeasible: no mixture satisfies the constraints, or none keeps the guards.
     """
     wanted = objective or (study.config.objective if evidence is None else evidence.objective)
-    plug = plug_of(strategy, study.config.strategy)
-    chooser = make_strategy(study.config, plug, law if evidence is None else evidence.law)
+    chooser = make_strategy(study.config, plug_of(strategy, study.config.strategy), law)
     try:
         found = evidence or _evidence(study, law, wanted)
     except NotEnoughEvidence:
@@ -114,18 +114,7 @@ def make_recipe(
             raise
         found = None
     view = dataclasses.replace(study.view(), objective=wanted)
-    fit, used = (None, "") if found is None else (found.fit, found.law.name)
-    cited = (chooser.reference, registry.part("laws", used).reference if used else "")
-    recipe = compose.compose(
-        view,
-        fit,
-        _staged(view, chooser.recommend(view, fit), last_share),
-        () if found is None else found.scores,
-        law=used,
-        strategy=plug.name,
-        version=__version__,
-        references=tuple(key for key in cited if key),
-    )
+    recipe = draft_recipe(view, study.config, found, strategy=strategy, last_share=last_share)
     frozen = card.freeze(recipe, view, date or datetime.datetime.now(tz=datetime.UTC).date().isoformat())
     recipe = dataclasses.replace(recipe, card=_kept(study, frozen))
     with contextlib.suppress(NotEnoughEvidence):  # the plan may have been trained by an earlier confirmation
@@ -134,6 +123,34 @@ def make_recipe(
         save_fit(study, found.fit, found.law)
     write_json(Path(out) if out is not None else study.folder / "recipe.json", recipe)
     return recipe
+
+
+def draft_recipe(
+    view: StudyView,
+    config: StudyConfig,
+    evidence: Evidence | None,
+    *,
+    strategy: Plug | str | None = None,
+    last_share: float | None = None,
+) -> Recipe:
+    """What a recipe of the trials in `view` would be; nothing is written. Arguments and errors as `make_recipe`.
+
+    Without `evidence` it is the mixture of a strategy that needs no law.
+    """
+    plug = plug_of(strategy, config.strategy)
+    chooser = make_strategy(config, plug, None if evidence is None else evidence.law)
+    fit, law = (None, "") if evidence is None else (evidence.fit, evidence.law.name)
+    cited = (chooser.reference, registry.part("laws", law).reference if law else "")
+    return compose.compose(
+        view,
+        fit,
+        _staged(view, chooser.recommend(view, fit), last_share),
+        () if evidence is None else evidence.scores,
+        law=law,
+        strategy=plug.name,
+        version=__version__,
+        references=tuple(key for key in cited if key),
+    )
 
 
 def _staged(view: StudyView, found: Recommendation, last_share: float | None) -> Recommendation:

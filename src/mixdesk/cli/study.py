@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from math import isfinite, nan
 from pathlib import Path
@@ -72,6 +75,8 @@ def run(
         "local", help="local: this machine. ray: a Ray cluster (docs/cluster.md).", autocompletion=RUNNERS
     ),
     address: str | None = typer.Option(None, help="Of the Ray cluster: auto or HOST:PORT. Default: this machine's."),
+    live: bool = typer.Option(False, "--live", help="Serve the desk on this machine while trials run."),
+    port: int | None = typer.Option(None, help="Of the live desk. Default: a free one."),
     quiet: bool = QUIET_OPTION,
 ) -> None:
     """Ask and train until the budget is spent; goes on where an interrupted run stopped.
@@ -79,13 +84,24 @@ def run(
     Example: mixdesk study run my-study --trials 8
     """
     study = mixdesk.open_study(folder)
-    with lines(quiet) as progress:
+    if port is not None and not live:
+        raise InputError("`--port` is for the live desk", value=port, bound="with --live", remedy="add `--live`")
+    with _live(study, port) if live else nullcontext(), lines(quiet) as progress:
         done = mixdesk.run_study(study, trials=trials, jobs=jobs, progress=progress, runner=runner, address=address)
     spent = _spent(study.view())
     if spent and not done.n_done + done.n_diverged + done.n_failed:
         say(spent)
         return
     print_study(study)
+
+
+@contextmanager
+def _live(study: Study, port: int | None) -> Iterator[None]:
+    """The live desk, its address said on a line of its own."""
+    with mixdesk.live_desk(study, port or 0) as address:
+        say(f"The desk, live: {address}")
+        sys.stdout.flush()
+        yield
 
 
 @app.command()

@@ -44,6 +44,8 @@ EXTRAS = {
     "botorch": "bayes",
     "gpytorch": "bayes",
     "ray": "cluster",
+    "starlette": "live",
+    "uvicorn": "live",
 }
 
 

@@ -233,6 +233,25 @@ class Space:
             ok &= np.array([np.abs(self.pool_qd - row).max(axis=1).min() <= tolerance for row in W_qd], dtype=np.bool_)
         return np.asarray(ok)
 
+    def broken(self, mixture: Mixture, tolerance: float = TOLERANCE) -> tuple[str, ...]:
+        """The named constraints that the mixture breaks; empty where it is allowed.
+
+        Raises:
+            InputError: the mixture names a domain that the space does not have.
+        """
+        weights = np.array(mixture.over(self.domains))
+        is_under, is_over = weights < self.lower_d - tolerance, weights > self.upper_d + tolerance
+        found = [why for why, is_broken in zip(self.why_lower, is_under, strict=True) if is_broken]
+        found += [why for why, is_broken in zip(self.why_upper, is_over, strict=True) if is_broken]
+        if len(self.rows_rd):
+            is_past = self.rows_rd @ weights > self.most_r + tolerance
+            found += [why for why, is_broken in zip(self.why_row, is_past, strict=True) if is_broken]
+        if self.near_d is not None and float(nats_of(weights[None], self.near_d)[0]) > self.nats + tolerance:
+            found.append(self.why_near)
+        if self.pool_qd is not None and np.abs(self.pool_qd - weights).max(axis=1).min() > tolerance:
+            found.append(f"one of the {len(self.pool_qd)} mixtures of the pool")
+        return tuple(dict.fromkeys(found))
+
     def project(self, W_qd: Floats) -> Floats:
         """The allowed mixture nearest to each row in Euclidean distance, (q, d).
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from mixdesk.core.errors import NotEnoughEvidence
@@ -189,6 +189,17 @@ def weakness(ground: Ground, metric: str = OBJECTIVE.name) -> Weakness | None:
         found=f"rank correlation {_signed(shown)}, 95 % interval {_signed(low)} to {_signed(high)}{where}",
         expected="an interval above 0",
         remedy=f"{_more_trials(ground, n_scored, shown, low)} {_scale_needed(ground)}",
+    )
+
+
+def while_running(verdict: Verdict, n_in: int, n_planned: int) -> Verdict:
+    """The verdict while trials are out: none yet, with what the evidence so far would say as its reason."""
+    are = "is" if n_in == 1 else "are"
+    return replace(
+        verdict,
+        state="running",
+        headline=f"{n_in} of {n_planned} trials {are} in. Too early for a recipe.",
+        reason=f"If it ended now: {verdict.headline} {verdict.reason}".strip(),
     )
 
 

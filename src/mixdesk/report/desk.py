@@ -48,9 +48,21 @@ def render(
         tiers: domain → licence tier, where licences are known.
         beside: a second study to set beside this one.
     """
+    return fill(parts_of(view, answers, shared, tiers=tiers, beside=beside))
+
+
+def parts_of(
+    view: StudyView,
+    answers: tuple[Answer, ...],
+    shared: Shared | None = None,
+    *,
+    tiers: Mapping[str, str] | None = None,
+    beside: Beside | None = None,
+) -> dict[str, str]:
+    """What goes into each place of the template, safe HTML. Arguments as `render`."""
     lead = answers[0].recipe.mixture if answers else figures.lead_of(view, None).mixture
     evidence, specs = doubt.section(view, answers, shared)
-    parts = {
+    return {
         "title": text(view.name),
         "css": _joined("css"),
         "hues": _hues(palette(view, lead)),
@@ -71,7 +83,14 @@ def render(
         ),
         "js": _joined("js"),
         "plotly": _plotly() if specs else "",
+        "live": "",
+        "connect": "",
+        "foot": "One file, made by mixdesk. It asks nothing of any network.",
     }
+
+
+def fill(parts: dict[str, str]) -> str:
+    """The template with its places filled."""
     template = (PAGE / "template.html").read_text(encoding="utf-8")
     # One pass: what a name says is never read as a place again.
     return re.sub(r"<!--(\w+)-->", lambda found: parts[found[1]], template)
@@ -84,8 +103,12 @@ def _plotly() -> str:
 
 
 def _joined(suffix: str) -> str:
-    """All files of `page/` with that ending as one text: `desk.css` first, `desk.js` last, the others by name."""
-    files = sorted(PAGE.glob(f"*.{suffix}"), key=lambda file: ((file.stem == "desk") == (suffix == "js"), file.name))
+    """All files of `page/` with that ending as one text: `desk.css` first, `desk.js` last, the others by name.
+
+    `live` is of the served page alone (`live.py`): it asks a network.
+    """
+    found = (file for file in PAGE.glob(f"*.{suffix}") if file.stem != "live")
+    files = sorted(found, key=lambda file: ((file.stem == "desk") == (suffix == "js"), file.name))
     return "".join(file.read_text(encoding="utf-8") for file in files)
 
 

@@ -19,6 +19,9 @@ from mixdesk.report.tried import N_BEST, Held, Residual, Tradeoff, Tried, undomi
 SYMBOLS = {RECIPE: "diamond", "best seen": "triangle-up-open", "natural": "circle-open", "uniform": "square-open"}
 DASHES = {RECIPE: "solid", "best seen": "dashdot", "natural": "dash", "uniform": "dot"}
 FEW = 1000
+# Colours by role where no page sets them: each is told apart on white and on black.
+GREY = "#7F8694"
+PAINT = {"trial": "#5C7FB8", "recipe": "#D9542B", "rival": "#9A6B2F", "line": GREY, "band": "rgba(127,134,148,0.55)"}
 
 
 def _spec(figure: go.Figure, label: str) -> dict[str, Any]:
@@ -49,6 +52,32 @@ def _layout(x: str, y: str, **more: Any) -> go.Layout:
 
 def _six(values: list[float]) -> list[float | None]:
     return [words.rounded(value, 7) for value in values]
+
+
+def painted(spec: dict[str, Any]) -> go.Figure:
+    """A specification as a figure for a notebook, light or dark: painted by role, no background, its label as title."""
+    figure = go.Figure(data=spec["data"], layout=spec["layout"])
+    for trace in figure.data:
+        if trace.meta == "heat":
+            trace.colorscale = [[0.0, "rgba(127,134,148,0.1)"], [1.0, PAINT["recipe"]]]
+            continue
+        colour = PAINT.get(trace.meta, GREY)
+        if "line" in trace.to_plotly_json():
+            trace.line.color = colour
+        if "marker" in trace.to_plotly_json():
+            trace.marker.color = colour
+    axis = {"gridcolor": "rgba(127,134,148,0.25)", "linecolor": GREY, "zerolinecolor": GREY, "automargin": True}
+    figure.update_layout(
+        template="none",
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": GREY, "size": 12},
+        title={"text": html.escape(spec["label"]), "font": {"size": 13}},
+        margin={"t": 44},
+    )
+    figure.update_xaxes(**axis)
+    figure.update_yaxes(**axis)
+    return figure
 
 
 def predict(points: tuple[FitPoint, ...], unit: str) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 Order of things: what an earlier run left unanswered is trained first, then rounds of ask and train until the budget is
 spent. A round is asked only when nothing is pending, so a study that was killed and resumed asks what an undisturbed
-one asks, whatever the number of workers. A strategy that is `eager` is asked as soon as a worker is idle.
+one asks, whatever the number of workers. A strategy that is `eager` is asked as soon as a worker is idle. What a person
+asks meanwhile, and nobody holds, goes before what waits.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ from mixdesk.study.study import Study
 ROUND = 64
 # Seconds that trials in flight are given to end after an interruption, once their trainer is closed.
 GRACE = 5.0
+# Places in the queue of the threads: (place, number within it, spec); None ends a thread.
+FIRST, IN_TURN, LAST = 0, 1, 2
+Todo = queue.PriorityQueue[tuple[int, int, TrialSpec | None]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,19 +75,20 @@ def run(
     """
     crew = _Crew(study, trainer, jobs, progress)
     left = None if n_trials is None else checks.count("n_trials", n_trials)
+    given: set[str] = set()
 
     def more(n_out: int) -> Sequence[TrialSpec]:
-        """What to train next while so many are in training: at a barrier what nobody holds, else what is new."""
+        """What to train next while so many are in training: what waits and nobody holds, else what is new."""
         nonlocal left
-        if n_out and not (strategy.eager and n_out < crew.n_threads):
-            return ()
-        specs: Sequence[TrialSpec] = () if n_out else study.free()[:left]
-        if not specs and (strategy.eager or not study.pending()):
+        specs: Sequence[TrialSpec] = [spec for spec in study.free() if not n_out or spec.id not in given][:left]
+        is_idle = not n_out or (strategy.eager and n_out < crew.n_threads)
+        if not specs and is_idle and (strategy.eager or not study.pending()):
             view = study.view()
             n, known = _room(view, left, crew.n_threads), {trial.id for trial in view.trials}
             seen = [trial.id for trial in view.trials if trial.state in ANSWERED]
             asked = study.ask(view.affordable(strategy.ask(view, n)[:n]), seen) if n > 0 else ()
             specs = [spec for spec in asked if spec.id not in known]
+        given.update(spec.id for spec in specs)
         left = None if left is None else left - len(specs)
         return specs
 
@@ -123,16 +128,18 @@ class _Crew:
 
         Returns when nothing is out and there is no more: each is done, diverged or failed.
         """
-        todo: queue.SimpleQueue[TrialSpec | None] = queue.SimpleQueue()
+        todo: Todo = queue.PriorityQueue()
         ended: queue.SimpleQueue[str | BaseException] = queue.SimpleQueue()
         stop = threading.Event()
         threads: list[threading.Thread] = []
-        n_out = 0
+        n_out = n_given = 0
         try:
             while True:
                 new = more(n_out)
                 for spec in new:
-                    todo.put(spec)
+                    # While more is out than there are threads, what is new was asked by a person: it goes first.
+                    todo.put((FIRST if n_out >= self.n_threads else IN_TURN, n_given, spec))
+                    n_given += 1
                 n_out += len(new)
                 if new:
                     self._tell(self.ended.total() + n_out)
@@ -153,8 +160,8 @@ class _Crew:
             self.trainer.close()
             raise
         finally:
-            for _ in threads:
-                todo.put(None)
+            for i in range(len(threads)):
+                todo.put((LAST, i, None))
             until = time.monotonic() + GRACE
             for thread in threads:
                 thread.join(max(until - time.monotonic(), 0.0))
@@ -174,13 +181,13 @@ class _Crew:
 
     def _work(
         self,
-        todo: queue.SimpleQueue[TrialSpec | None],
+        todo: Todo,
         ended: queue.SimpleQueue[str | BaseException],
         stop: threading.Event,
     ) -> None:
         """Train specs until there are no more; what goes wrong is handed to the main thread."""
         try:
-            while (spec := todo.get()) is not None and not stop.is_set():
+            while (spec := todo.get()[2]) is not None and not stop.is_set():
                 ended.put(self._train_one(spec, stop))
         except BaseException as error:
             ended.put(error)
