@@ -16,6 +16,8 @@ from mixdesk.core.recipe import Recipe
 
 # A domain may be passed this much more often than its limit says: rounding to whole rows or sequences.
 EPOCHS_TOLERANCE = 1e-3
+# How data that are ours to write are laid out.
+LAYOUTS = ("domains", "stages")
 
 
 @core_type
@@ -162,7 +164,8 @@ class Export:
 
     `target` name of the exporter; `unit` what the written number counts; `sentence` who applies the number and what it
     means there; `arithmetic` from token share to that number, as one line; `losses` what the target cannot express, in
-    plain words; `files` relative to the folder; `order` as it was given.
+    plain words; `files` relative to the folder; `order` as it was given; `layout` of the data that are ours to write:
+    each domain once (`domains`), each stage with documents of its own in `stage0`, … (`stages`).
     """
 
     target: str
@@ -173,6 +176,10 @@ class Export:
     order: Order
     losses: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    layout: str = "domains"
+
+    def __post_init__(self) -> None:
+        checks.one_of("layout", self.layout, LAYOUTS)
 
 
 @core_type
