@@ -225,7 +225,7 @@ def _write(
     share: float = 1.0,
 ) -> Export:
     """Write into a neighbour of `out` that takes its name at the end."""
-    from mixdesk.export.data import write_attribution, write_data
+    from mixdesk.export.data import write_attribution
 
     exporter: Exporter = registry.make("exporters", plug)
     _refuse_full(out)
@@ -236,10 +236,7 @@ def _write(
     write_json(part / "order.json", order)
     export = exporter.export(order, part)
     _check_limits(export)
-    has_tokens = store is not None and bool(store.corpus.shards)
-    if has_tokens and exporter.data:
-        assert store is not None
-        write_data(store, exporter.data, part / order.data, order.names, share, progress)
+    _write_data(export, exporter, part, store, share, progress)
     files = export.files + (tuple(write_attribution(store, part, order.names)) if store is not None else ())
     export = replace(export, target=plug.name, files=files)
     write_json(part / SIDECAR, export)
@@ -248,6 +245,42 @@ def _write(
         out.rmdir()
     part.replace(out)
     return export
+
+
+def _write_data(
+    export: Export,
+    exporter: Exporter,
+    out: Path,
+    store: TokenStore | None,
+    share: float,
+    progress: Progress | None,
+) -> None:
+    """The data of an export in the layout that it says, where the corpus has tokens.
+
+    Raises:
+        InputError: a layout that only we can write, and no corpus with tokens.
+    """
+    from mixdesk.export.blend import write_blend
+    from mixdesk.export.data import write_data, write_stages
+
+    order, folder, layout = export.order, out / export.order.data, export.layout.name
+    if layout == "domains" and not exporter.data:
+        return
+    if store is None or not store.corpus.shards:
+        if layout != "domains":
+            raise InputError(
+                f"the data of `{exporter.title}` are mixdesk's to write", value="no corpus with tokens, or --data",
+                bound="a built corpus", remedy="name one with --corpus",
+            )  # fmt: skip
+    elif layout == "domains":
+        write_data(store, exporter.data, folder, order.names, share, progress)
+    else:
+        pairs = zip(export.stages, order.stages(), strict=True)
+        spent = [{one.domain: one.weight * stage.n_tokens for one in written.shares} for written, stage in pairs]
+        if layout == "stages":
+            write_stages(store, exporter.data, folder, spent, share, progress)
+        else:
+            write_blend(store, folder, spent, share=share, progress=progress, **dict(export.layout.options))
 
 
 def _check_limits(export: Export) -> None:

@@ -7,4 +7,5 @@ PARTS: dict[str, str] = {
     "megatron_bridge": "nemo:MegatronBridge",
     "nanotron": "nanotron:Nanotron",
     "levanter": "levanter:Levanter",
+    "files": "files:Files",
 }

@@ -12,6 +12,7 @@ from mixdesk.core.errors import InputError
 from mixdesk.core.export import Export, Order
 from mixdesk.core.files import read_json, read_text
 from mixdesk.core.mixture import Mixture, Schedule, Stage
+from mixdesk.core.plan import Plug
 from mixdesk.export.units import used
 
 SIDECAR = "mixdesk.json"
@@ -27,6 +28,11 @@ def header(order: Order, sentence: str, arithmetic: str) -> list[str]:
     if limits:
         lines.append(f"# Epochs over the run, within the limits that mixdesk checked: {', '.join(limits)}")
     return [line.replace("\n", " ") for line in lines]
+
+
+def layout(*, fresh: bool) -> Plug:
+    """How data are laid out: each domain once, or each stage with documents of its own."""
+    return Plug(name="stages" if fresh else "domains")
 
 
 def stage_data(order: Order, i: int, *, fresh: bool) -> str:

@@ -26,7 +26,18 @@ from mixdesk.core.export import Export, ExportStage, Imported, Order, OrderStage
 from mixdesk.core.files import read_text, write_text
 from mixdesk.core.plan import Plug, RunPlan
 from mixdesk.core.scale import Scale
-from mixdesk.export.configs import header, merged, named, names_of, no_file, repeats, schedule, stage_data, too_small
+from mixdesk.export.configs import (
+    header,
+    layout,
+    merged,
+    named,
+    names_of,
+    no_file,
+    repeats,
+    schedule,
+    stage_data,
+    too_small,
+)
 from mixdesk.export.units import as_realised, as_stage, used, whole
 
 RUN = "run.sh"
@@ -84,7 +95,7 @@ class Megatron:
             )
         return Export(
             target="megatron", unit=UNIT, sentence=SENTENCE, arithmetic=ARITHMETIC, stages=tuple(written), order=order,
-            losses=tuple(losses), files=(*files, RUN), layout="stages" if self.fresh else "domains",
+            losses=tuple(losses), files=(*files, RUN), layout=layout(fresh=self.fresh),
         )  # fmt: skip
 
     def read(self, path: Path) -> Imported:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from mixdesk.core.export import Export, Imported, Order, Verification
 from mixdesk.core.files import write_text
-from mixdesk.export.configs import header, listed, no_file, read_yaml
+from mixdesk.export.configs import header, layout, listed, no_file, read_yaml
 from mixdesk.export.megatron import (
     ARITHMETIC,
     SENTENCE,
@@ -125,7 +125,7 @@ def _export(target: str, order: Order, out: Path, form: Callable[[list[str]], li
     return Export(
         target=target, unit=UNIT, sentence=SENTENCE, arithmetic=ARITHMETIC, order=order, losses=tuple(losses),
         stages=tuple(blend_stage(order, stage, file) for stage, file in zip(stages, files, strict=True)),
-        files=tuple(files), layout="stages" if fresh else "domains",
+        files=tuple(files), layout=layout(fresh=fresh),
     )  # fmt: skip
 
 
