@@ -66,6 +66,7 @@ class Files:
         )
         about = {"source": order.source, "form": self.form, "seed": self.seed, "domains": list(order.names)}
         write_json(out / CONTENTS, {**about, "sentence": sentence, "stages": rows})
+        layout = Plug(name="blend", options=(("form", self.form), ("seed", self.seed)))
         written = [
             as_stage(order, stage, {name: weight * stage.n_tokens for name, weight in used(stage).items()}, None, [one])
             for stage, one in zip(stages, folders, strict=True)
@@ -75,7 +76,7 @@ class Files:
             losses.append("Megatron shuffles what it reads: the order in the files is kept by other loaders only.")
         return Export(
             target="files", unit="tokens in the files", sentence=sentence, arithmetic="written = weight · tokens",
-            stages=tuple(written), order=order, losses=tuple(losses), files=(CONTENTS,), layout=Plug(name="blend", options=(("form", self.form), ("seed", self.seed))),
+            stages=tuple(written), order=order, losses=tuple(losses), files=(CONTENTS,), layout=layout,
         )  # fmt: skip
 
     def read(self, path: Path) -> Imported:
