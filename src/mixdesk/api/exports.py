@@ -13,7 +13,7 @@ from mixdesk.api.studies import ask_study, open_study
 from mixdesk.core import registry
 from mixdesk.core.checks import Pairs
 from mixdesk.core.corpus import Corpus
-from mixdesk.core.errors import Infeasible, InputError
+from mixdesk.core.errors import Infeasible, InputError, MixdeskError
 from mixdesk.core.export import EPOCHS_TOLERANCE, Export, Imported, Order, Verification, in_tokens
 from mixdesk.core.files import read_json, write_json
 from mixdesk.core.plan import Plug, RunPlan, TrialSpec
@@ -83,7 +83,7 @@ def export_recipe(  # noqa: PLR0913  (mirrors the command line)
     return _write(order, _plug(to), Path(out), None if data is not None else store, data, progress)
 
 
-def export_trials(
+def export_trials(  # noqa: PLR0913  (mirrors the command line)
     study: Study,
     n: int,
     to: Plug | str,
@@ -92,12 +92,15 @@ def export_trials(
     repeats: bool = False,
     lease: float | None = None,
     holder: str = "",
+    seq_len: int | None = None,
+    batch_tokens: int | str | None = None,
     data: str | None = None,
 ) -> tuple[TrialSpec, ...]:
     """Ask the next n trials of a study and write each as the files of a trainer, in a folder of its id under `out`.
 
-    Each has the data it reads where the corpus has them; a trial of a part of the corpus (`unique_share`: simulated
-    epochs) has that part. Where something cannot be written the trials wait, and are handed out again.
+    The data that they read are written once, as `out/data`, where the corpus has them; trials of a part of the corpus
+    (`unique_share`: simulated epochs) read that part, as `out/data-0.25`, and trials of several stages have data of
+    their own. Where something cannot be written the trials wait, and are handed out again.
 
     Args:
         study: to ask.
@@ -107,6 +110,8 @@ def export_trials(
         repeats: as in `ask_study`.
         lease: as in `ask_study`.
         holder: as in `ask_study`.
+        seq_len: tokens of a sequence. Default: the model's.
+        batch_tokens: tokens of a step. Default: the hyper-parameters'.
         data: folder of data that exists already, as the files should name it.
 
     Raises:
@@ -120,12 +125,25 @@ def export_trials(
         )
     exporter: Exporter = registry.make("exporters", plug)
     specs = ask_study(study, n, repeats=repeats, lease=lease, holder=holder)
-    store = _store(study, None, None) if exporter.data and data is None else None
+    store = _store(study, None, None) if data is None else None
     for spec in specs:
+        if (Path(out) / spec.id / SIDECAR).is_file():
+            continue
         order = _order(study, spec.plan, None, spec.unique_share)
-        order = replace(order, source=f"trial {spec.id} of study {study.config.name}", max_epochs=())
-        if not (Path(out) / spec.id / SIDECAR).is_file():
-            _write(order, plug, Path(out) / spec.id, store, data, None, spec.unique_share)
+        order = replace(
+            order,
+            source=f"trial {spec.id} of study {study.config.name}",
+            max_epochs=(),
+            seq_len=order.seq_len if seq_len is None else seq_len,
+            batch_tokens=order.batch_tokens if batch_tokens is None else sizes.told("batch_tokens", batch_tokens),
+        )
+        shared = "../data" if spec.unique_share == 1.0 else f"../data-{spec.unique_share:g}"
+        is_shared = bool(exporter.data) and len(spec.plan.schedule.stages) == 1
+        folder = data or (shared if is_shared and store is not None else None)
+        try:
+            _write(order, plug, Path(out) / spec.id, store, folder, None, spec.unique_share)
+        except MixdeskError as error:
+            raise error.within(f"trial {spec.id}") from None
     return specs
 
 

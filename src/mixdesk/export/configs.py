@@ -30,14 +30,14 @@ def header(order: Order, sentence: str, arithmetic: str) -> list[str]:
     return [line.replace("\n", " ") for line in lines]
 
 
-def layout(*, fresh: bool) -> Plug:
-    """How data are laid out: each domain once, or each stage with documents of its own."""
-    return Plug(name="stages" if fresh else "domains")
+def layout(order: Order, *, fresh: bool) -> Plug:
+    """How data are laid out: each domain once or, where there are stages, each with documents of its own."""
+    return Plug(name="stages" if fresh and len(order.plan.schedule.stages) > 1 else "domains")
 
 
 def stage_data(order: Order, i: int, *, fresh: bool) -> str:
-    """Folder of the data of stage i: the order's, or a part of it where each stage has documents of its own."""
-    return f"{order.data}/stage{i}" if fresh else order.data
+    """Folder of the data of stage i, by that layout."""
+    return f"{order.data}/stage{i}" if layout(order, fresh=fresh).name == "stages" else order.data
 
 
 def repeats(order: Order) -> list[str]:

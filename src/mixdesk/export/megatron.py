@@ -95,7 +95,7 @@ class Megatron:
             )
         return Export(
             target="megatron", unit=UNIT, sentence=SENTENCE, arithmetic=ARITHMETIC, stages=tuple(written), order=order,
-            losses=tuple(losses), files=(*files, RUN), layout=layout(fresh=self.fresh),
+            losses=tuple(losses), files=(*files, RUN), layout=layout(order, fresh=self.fresh),
         )  # fmt: skip
 
     def read(self, path: Path) -> Imported:

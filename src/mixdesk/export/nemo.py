@@ -125,7 +125,7 @@ def _export(target: str, order: Order, out: Path, form: Callable[[list[str]], li
     return Export(
         target=target, unit=UNIT, sentence=SENTENCE, arithmetic=ARITHMETIC, order=order, losses=tuple(losses),
         stages=tuple(blend_stage(order, stage, file) for stage, file in zip(stages, files, strict=True)),
-        files=tuple(files), layout=layout(fresh=fresh),
+        files=tuple(files), layout=layout(order, fresh=fresh),
     )  # fmt: skip
 
 
