@@ -100,7 +100,7 @@ def export_trials(  # noqa: PLR0913  (mirrors the command line)
 
     The data that they read are written once, as `out/data`, where the corpus has them; trials of a part of the corpus
     (`unique_share`: simulated epochs) read that part, as `out/data-0.25`, and trials of several stages have data of
-    their own. Where something cannot be written the trials wait, and are handed out again.
+    their own. A trial that cannot be written waits, and is handed out again; the others are written.
 
     Args:
         study: to ask.
@@ -126,6 +126,7 @@ def export_trials(  # noqa: PLR0913  (mirrors the command line)
     exporter: Exporter = registry.make("exporters", plug)
     specs = ask_study(study, n, repeats=repeats, lease=lease, holder=holder)
     store = _store(study, None, None) if data is None else None
+    refused: list[MixdeskError] = []
     for spec in specs:
         if (Path(out) / spec.id / SIDECAR).is_file():
             continue
@@ -143,7 +144,9 @@ def export_trials(  # noqa: PLR0913  (mirrors the command line)
         try:
             _write(order, plug, Path(out) / spec.id, store, folder, None, spec.unique_share)
         except MixdeskError as error:
-            raise error.within(f"trial {spec.id}") from None
+            refused.append(error.within(f"trial {spec.id}"))
+    if refused:
+        raise refused[0]
     return specs
 
 
