@@ -152,6 +152,9 @@ def test_a_broken_export_goes_on_only_with_the_same_order(corpus: Path, tmp_path
     assert not (tmp_path / "out" / "old").exists()
     shutil.rmtree(tmp_path / "out")
     assert not (tmp_path / SIDECAR).exists()
+    with pytest.raises(mx.InputError, match="--seq-len"):
+        mx.export_recipe(recipe_of(corpus, WEIGHTS), "megatron", tmp_path / "out", corpus=corpus)
+    assert not list(tmp_path.iterdir())
 
 
 def asking(corpus: Path) -> mx.StudyConfig:

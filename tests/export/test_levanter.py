@@ -110,3 +110,9 @@ def test_other_files_are_refused(old: str, new: str, tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text(THEIRS.replace(old, new))
     with pytest.raises(InputError, match="could not be understood"):
         Levanter().read(tmp_path / "run.yaml")
+
+
+def test_a_stage_without_a_sequence_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no whole sequence"):
+        Levanter().export(replace(TWO, seq_len=150_000), tmp_path)
+    assert not any(tmp_path.iterdir())

@@ -44,10 +44,20 @@ def test_two_phases_start_the_program_twice(tmp_path: Path) -> None:
     common = (
         "--seq-length 100 --train-samples 2000 --global-batch-size 20 --phase-transition-iterations 50 --split 1,0,0"
     )
-    assert (tmp_path / "seen").read_text().splitlines() == [
-        f"--save x --data-args-path phase{i}.txt {common}" for i in (0, 1)
+    subprocess.run(
+        ["sh", "run.sh", "sh", "train", "--save", "x"],
+        cwd=tmp_path,
+        check=True,
+        env={"PHASES": "1", "PATH": "/bin:/usr/bin"},
+    )
+    lines = (tmp_path / "seen").read_text().splitlines()
+    assert lines.pop() == lines[1]
+    assert lines == [f"--save x --data-args-path phase{i}.txt {common}" for i in (0, 1)]
+    assert [
+        line for line in export.losses if line.startswith("This loader starts `web` anew at each stage: 0.1 epochs")
     ]
-    assert any("`code` anew" in line or "`web` anew" in line for line in export.losses)
+    limited = Megatron().export(replace(TWO, max_epochs=(("web", 1.0),)), tmp_path / "limited")
+    assert any("Some is read 2 times, where the limit is 1." in line for line in limited.losses)
     found = Megatron().read(tmp_path)
     assert [stage.until for stage in found.plan.schedule.stages] == [0.5, 1.0]
     assert found.plan.scale.n_tokens == 200_000
@@ -122,6 +132,7 @@ def test_what_cannot_be_filled_is_refused(tmp_path: Path) -> None:
     for wrong, match in [
         (orders()["tiny weight"], "`books` is under"),
         (replace(ONE, seq_len=None), "--seq-len"),
+        (replace(ONE, seq_len=300_000), "no whole sequence"),
         (replace(ONE, n_tokens=None), "--n-tokens"),
         (replace(TWO, batch_tokens=1_950), "multiple of 100"),
         (replace(TWO, batch_tokens=None), "--batch-tokens"),
@@ -142,6 +153,7 @@ def test_a_full_pass_is_short_of_one_sequence(tmp_path: Path) -> None:
     assert [line for line in losses if line.startswith("`code` is planned at 1 epochs")]
 
 
+@pytest.mark.slow
 def test_megatron_core_fills_the_vector(tmp_path: Path) -> None:
     pytest.importorskip("megatron.core", reason="needs megatron-core: make verify")
     export = Megatron().export(TWO, tmp_path)

@@ -99,3 +99,9 @@ def test_datatrove_reads_what_the_file_names(tmp_path: Path) -> None:
     found = Nanotron().verify(tmp_path, export, 100_000)
     assert [one.n_tokens for one in found.stages] == [100_000, 100_000]
     assert max(one.error for one in found.stages) < 1e-9
+
+
+def test_a_stage_without_a_sequence_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no whole sequence"):
+        Nanotron().export(replace(TWO, seq_len=150_000), tmp_path)
+    assert not any(tmp_path.iterdir())

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mixdesk.api.recipes import read_recipe
 from mixdesk.api.studies import ask_study, open_study
@@ -15,7 +15,7 @@ from mixdesk.core.checks import Pairs
 from mixdesk.core.corpus import Corpus
 from mixdesk.core.errors import Infeasible, InputError, MixdeskError
 from mixdesk.core.export import EPOCHS_TOLERANCE, Export, Imported, Order, Verification, in_tokens
-from mixdesk.core.files import read_json, write_json
+from mixdesk.core.files import read_data, read_json, to_data, write_json
 from mixdesk.core.plan import Plug, RunPlan, TrialSpec
 from mixdesk.core.protocols import Exporter, Progress
 from mixdesk.core.recipe import Recipe
@@ -252,11 +252,16 @@ def _write(
     _refuse_full(out)
     order = replace(order, data=data or order.data)
     part = out.with_name(f".{out.name}.part")
-    if part.exists() and not _is_same(part / "order.json", order):
+    asked = {"exporter": to_data(plug), "order": to_data(order)}
+    if part.exists() and not _is_same(part / "order.json", asked):
         shutil.rmtree(part)
-    write_json(part / "order.json", order)
-    export = exporter.export(order, part)
-    _check_limits(export)
+    write_json(part / "order.json", asked)
+    try:
+        export = exporter.export(order, part)
+        _check_limits(export)
+    except MixdeskError:
+        shutil.rmtree(part)
+        raise
     _write_data(export, exporter, part, store, share, progress)
     files = export.files + (tuple(write_attribution(store, part, order.names)) if store is not None else ())
     export = replace(export, target=plug.name, files=files)
@@ -389,9 +394,9 @@ def _refuse_full(out: Path) -> None:
         )  # fmt: skip
 
 
-def _is_same(path: Path, order: Order) -> bool:
+def _is_same(path: Path, asked: dict[str, Any]) -> bool:
     try:
-        return read_json(path, Order) == order
+        return read_data(path) == asked
     except InputError:
         return False
 

@@ -21,7 +21,7 @@ from mixdesk.core.plan import RunPlan
 from mixdesk.core.scale import Scale
 from mixdesk.export.configs import header, no_file, quoted, read_yaml, schedule, too_small
 from mixdesk.export.megatron import batch_sequences
-from mixdesk.export.units import as_realised, as_stage, used, whole
+from mixdesk.export.units import as_realised, as_stage, sequences, used, whole
 
 CONFIG = "levanter.yaml"
 UNIT = "sequences: shares of tokens"
@@ -127,6 +127,8 @@ class Levanter:
     def _block(self, order: Order, stages: Sequence[OrderStage]) -> int:
         """Sequences of a block: as told, else the largest that divides where the stages begin."""
         length = order.need("seq_len")
+        for stage in stages:
+            sequences(order, stage)
         starts = [stage.start // length for stage in stages[1:]]
         if starts:
             batch_sequences(order)

@@ -27,6 +27,7 @@ from mixdesk.core.files import read_text, write_text
 from mixdesk.core.plan import Plug, RunPlan
 from mixdesk.core.scale import Scale
 from mixdesk.export.configs import (
+    SIDECAR,
     header,
     layout,
     merged,
@@ -38,7 +39,7 @@ from mixdesk.export.configs import (
     stage_data,
     too_small,
 )
-from mixdesk.export.units import as_realised, as_stage, used, whole
+from mixdesk.export.units import as_realised, as_stage, sequences, used, whole
 
 RUN = "run.sh"
 UNIT = "sequences of fixed length, packed: shares of tokens"
@@ -50,6 +51,8 @@ ARITHMETIC = "written = weight"
 MOST_DOMAINS = 32_767
 # A domain with fewer sequences than this may be left out by the filling.
 LEAST_SEQUENCES = 2
+# What Megatron's preprocessing adds to a name.
+_SUFFIX = re.compile(r"_text_(document|sentence)$")
 _RUN_ARGUMENT = re.compile(r"--(seq-length|train-samples|global-batch-size|phase-transition-iterations)[ =](\S+)")
 
 
@@ -154,8 +157,9 @@ class Megatron:
                 "#!/bin/sh",
                 *header(order, SENTENCE, ARITHMETIC),
                 "# In this folder, as prefixes are relative: sh run.sh torchrun … pretrain_gpt.py --save … --load … …",
+                "# To go on in a later phase: PHASES='1 2' sh run.sh …",
                 "set -eu",
-                f"for phase in {' '.join(str(i) for i in range(len(stages)))}; do",
+                f"for phase in ${{PHASES:-{' '.join(str(i) for i in range(len(stages)))}}}; do",
                 f'  "$@" {option} "phase$phase.{end}" \\',
                 "    " + " ".join(arguments),
                 "done",
@@ -170,7 +174,7 @@ def blend_words(order: Order, i: int, stage: OrderStage, *, fresh: bool) -> list
     Raises:
         InputError: a weight under two sequences, or too many domains.
     """
-    weights, n = used(stage), stage.n_tokens // order.need("seq_len")
+    weights, n = used(stage), sequences(order, stage)
     if len(weights) > MOST_DOMAINS:
         raise InputError(
             "Megatron cannot blend so many domains", value=len(weights), bound=f"at most {MOST_DOMAINS:,}",
@@ -185,7 +189,7 @@ def blend_words(order: Order, i: int, stage: OrderStage, *, fresh: bool) -> list
 
 def blend_stage(order: Order, stage: OrderStage, file: str) -> ExportStage:
     """The stage as Megatron fills it: whole sequences."""
-    weights, n = used(stage), stage.n_tokens // order.need("seq_len")
+    weights, n = used(stage), sequences(order, stage)
     realised = {name: count / n for name, count in whole(weights, n).items()}
     return as_stage(order, stage, weights, realised, [file])
 
@@ -193,6 +197,10 @@ def blend_stage(order: Order, stage: OrderStage, file: str) -> ExportStage:
 def blend_losses(order: Order, stages: Sequence[OrderStage], *, fresh: bool) -> list[str]:
     """What Megatron does with the blend that its numbers do not say."""
     losses = [] if fresh else repeats(order)
+    if losses:
+        losses.append(
+            "With `fresh=true` and a corpus, each stage has documents of its own, and nothing is repeated early."
+        )
     length = order.need("seq_len")
     for name, passes in order.epochs().items():
         size = order.domain(name).n_tokens or 0
@@ -236,7 +244,8 @@ def read_blends(found: Sequence[tuple[Path, list[str]]], ends: Sequence[float], 
     stages = []
     for end, (path, words) in zip(ends, found, strict=True):
         weights, prefixes = split_words(path, words)
-        names = names_of([re.sub(r"_text_document$", "", one) for one in prefixes], path.parent)
+        bare = prefixes if (path.parent / SIDECAR).is_file() else [_SUFFIX.sub("", one) for one in prefixes]
+        names = names_of(bare, path.parent)
         counts = [_counted(path.parent, prefix, name) for prefix, name in zip(prefixes, names, strict=True)]
         if weights is None:
             missing = [prefix for prefix, one in zip(prefixes, counts, strict=True) if one is None]

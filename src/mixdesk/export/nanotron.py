@@ -34,7 +34,7 @@ from mixdesk.export.configs import (
     schedule,
     too_small,
 )
-from mixdesk.export.units import as_realised, as_stage, filled, used, whole
+from mixdesk.export.units import as_realised, as_stage, filled, sequences, used, whole
 
 CONFIG = "nanotron.yaml"
 UNIT = "sequences: shares of tokens"
@@ -153,7 +153,7 @@ class Nanotron:
         return Verification(stages=tuple(stages), how=how)
 
     def _block(self, order: Order, i: int, stage: OrderStage) -> list[str]:
-        weights, n = used(stage), stage.n_tokens // order.need("seq_len")
+        weights, n = used(stage), sequences(order, stage)
         for name, weight in weights.items():
             if weight * n < LEAST_SEQUENCES:
                 raise too_small(name, weight, LEAST_SEQUENCES / n, f"under {LEAST_SEQUENCES} of {n:,} sequences")
@@ -210,7 +210,7 @@ class _Dataset:
 
 def _stage(order: Order, stage: OrderStage) -> ExportStage:
     weights, length = used(stage), order.need("seq_len")
-    n = stage.n_tokens // length
+    n = sequences(order, stage)
     realised = {name: count / n for name, count in whole(weights, n).items()}
     found = as_stage(order, stage, weights, realised, [CONFIG])
     # A window takes one token more than it trains on.

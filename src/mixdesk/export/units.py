@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from mixdesk.core.errors import InputError
 from mixdesk.core.export import ExportStage, Order, OrderStage, Realised, Share
 
 
@@ -49,6 +50,21 @@ def filled(weights: Sequence[float], n: int) -> NDArray[np.int64]:
 def used(stage: OrderStage) -> dict[str, float]:
     """Domain → share of tokens where it is above zero."""
     return {name: weight for name, weight in stage.mixture.as_dict().items() if weight > 0.0}
+
+
+def sequences(order: Order, stage: OrderStage) -> int:
+    """Whole sequences of a stage, n = T / L.
+
+    Raises:
+        InputError: there is none, or the tokens of a sequence are not known.
+    """
+    length = order.need("seq_len")
+    if stage.n_tokens < length:
+        raise InputError(
+            "a stage has no whole sequence", value=f"{stage.n_tokens:,} tokens", bound=f"at least {length:,}",
+            remedy="take a longer run or shorter sequences",
+        )  # fmt: skip
+    return stage.n_tokens // length
 
 
 def row_shares(order: Order, weights: Mapping[str, float]) -> dict[str, float]:
