@@ -2,7 +2,7 @@
 
 Each domain is passed in an order of its own, drawn anew for every pass; a stage goes on where the stage before it
 stopped, so that nothing comes again before all of its domain was there. What is open at the end of a stage, up to half
-a document, is made up in the next. Memory holds two numbers for each document of a stage, and the texts of a few.
+a document, is made up in the next. Memory holds a few numbers for each document, and the texts of some hundreds.
 """
 
 from __future__ import annotations
