@@ -59,6 +59,15 @@ def test_two_hundred_domains_survive_too(tmp_path: Path) -> None:
     assert Levanter().verify(tmp_path, export, 10**9).stages[0].error < 1.0 / 65_535
 
 
+@pytest.mark.parametrize("n", [2, 3, 7, 200])
+def test_equal_weights_stay_equal_to_a_sequence_of_a_block(n: int, tmp_path: Path) -> None:
+    sizes = {f"d{i:03d}": (100_000, 10) for i in range(n)}
+    export = Levanter().export(order(sizes, (1.0, dict.fromkeys(sizes, 1.0 / n)), n_tokens=10_000_000), tmp_path)
+    drawn = Levanter().verify(tmp_path, export, 10**9).stages[0]
+    assert dict(drawn.realised) == pytest.approx({one.domain: one.realised for one in export.stages[0].shares})
+    assert drawn.error < 3.0 / 65_535
+
+
 def test_stages_begin_with_a_block(tmp_path: Path) -> None:
     for legal in (100, 200):
         Levanter(block=legal).export(TWO, tmp_path)

@@ -1,7 +1,8 @@
 """Levanter's and Marin's mixture: sequences in blocks, weights by name from a step on.
 
-A block of b sequences holds floor(w_d b) of each domain, and what is left goes to the largest. Weights are therefore
-written as whole parts of a block by largest remainder, and a stage begins with a block: start in sequences mod b = 0.
+A block of b sequences holds floor(w_d b) of each domain, and what is left goes to the largest of these. Weights are
+therefore written as whole parts of a block by largest remainder. A stage begins with a block: start in sequences mod b
+is 0.
 """
 
 from __future__ import annotations
@@ -72,12 +73,15 @@ class Levanter:
         block = self._block(order, stages)
         parts = [_parts(stage, block) for stage in stages]
         weights = [_weights(one, block) for one in parts]
-        arithmetic = f"written = whole sequences of a block of {block:,} / {block:,} + {ABOVE:g}, by largest remainder"
+        arithmetic = (
+            f"written = sequences in a block of {block:,}, whole by largest remainder / {block:,} (+ {ABOVE:g})"
+        )
         write_text(out / CONFIG, self._text(order, stages, weights, block, arithmetic))
-        written = [
-            as_stage(order, stage, one, {name: part / block for name, part in count.items()}, [CONFIG])
-            for stage, one, count in zip(stages, weights, parts, strict=True)
-        ]
+        written = []
+        for stage, one in zip(stages, weights, strict=True):
+            counts = block_counts(list(one.values()), block)
+            realised = {name: int(count) / block for name, count in zip(one, counts, strict=True)}
+            written.append(as_stage(order, stage, one, realised, [CONFIG]))
         return Export(
             target="levanter", unit=UNIT, sentence=SENTENCE, arithmetic=arithmetic, stages=tuple(written), order=order,
             losses=tuple(_losses(order, parts, block)), files=(CONFIG,),
@@ -197,14 +201,14 @@ class _Read:
 
 
 def block_counts(weights: Sequence[float], block: int) -> NDArray[np.int64]:
-    """Sequences of each domain in a block: whole parts, and what is left goes to the largest.
+    """Sequences of each domain in a block: whole parts, and what is left goes to the first of the largest.
 
     >>> block_counts([0.8, 0.1, 0.1], 64).tolist()
     [52, 6, 6]
     """
-    shares = np.asarray(weights, dtype=np.float64)
-    counts: NDArray[np.int64] = np.floor(shares / shares.sum() * block).astype(np.int64)
-    counts[int(np.argmax(shares))] += block - int(counts.sum())
+    total = sum(weights)
+    counts = np.array([int(weight / total * block) for weight in weights], dtype=np.int64)
+    counts[int(np.argmax(counts))] += block - int(counts.sum())
     return counts
 
 
@@ -218,10 +222,14 @@ def _parts(stage: OrderStage, block: int) -> dict[str, int]:
 
 
 def _weights(parts: Mapping[str, int], block: int) -> dict[str, float]:
-    """Weights that make the parts: each a little above its own but the largest, which takes what is left."""
+    """Weights that make the parts: each a little above its own, but the largest, which takes what is left.
+
+    Where the largest is not ahead of all others by two it would not be found: then as they are.
+    """
     largest = max(parts, key=lambda name: parts[name])
-    above = {name: ABOVE if name != largest else -ABOVE * (len(parts) - 1) for name in parts}
-    return {name: part / block + above[name] for name, part in parts.items()}
+    others = [part for name, part in parts.items() if name != largest]
+    above = ABOVE if parts[largest] > max(others, default=0) + 1 else 0.0
+    return {name: part / block + (above if name != largest else -above * len(others)) for name, part in parts.items()}
 
 
 def _losses(order: Order, parts: Sequence[Mapping[str, int]], block: int) -> list[str]:
