@@ -3,11 +3,17 @@ import shutil
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import mixdesk as mx
 from mixdesk.api.exports import SIDECAR
+from mixdesk.cli.main import app
+from mixdesk.core import registry
+from mixdesk.core.errors import InputError
 from mixdesk.core.files import write_json
 from mixdesk.core.objective import Verdict
+from mixdesk.core.observations import Metric
+from mixdesk.core.plan import Plug
 from mixdesk.core.recipe import Provenance, Rival
 from mixdesk.corpus.shards import open_store
 
@@ -146,3 +152,82 @@ def test_a_broken_export_goes_on_only_with_the_same_order(corpus: Path, tmp_path
     assert not (tmp_path / "out" / "old").exists()
     shutil.rmtree(tmp_path / "out")
     assert not (tmp_path / SIDECAR).exists()
+    with pytest.raises(mx.InputError, match="--seq-len"):
+        mx.export_recipe(recipe_of(corpus, WEIGHTS), "megatron", tmp_path / "out", corpus=corpus)
+    assert not list(tmp_path.iterdir())
+
+
+def asking(corpus: Path) -> mx.StudyConfig:
+    """A study that asks for runs over a half of each domain."""
+    rungs = (
+        mx.Rung(label="proxy", scale=mx.Scale(n_tokens=20_000), unique_share=0.5),
+        mx.Rung(label="target", scale=mx.Scale(n_tokens=40_000)),
+    )
+    return mx.StudyConfig(
+        name="outside",
+        corpus=str(corpus),
+        objective=mx.Objective(terms=(("loss", 1.0),)),
+        metrics=(Metric(name="loss"),),
+        rungs=rungs,
+        budget=mx.Budget(n_trials=12),
+    )
+
+
+def documents_of(path: Path, form: str) -> list[bytes]:
+    """The documents under a path as their ids."""
+    parts = registry.make("formats", Plug(name=form)).read(path).parts
+    return [part.ids(i).astype("<u2").tobytes() for part in parts for i in range(len(part.lengths))]
+
+
+def test_a_study_asks_in_somebodys_files(corpus: Path, tmp_path: Path) -> None:
+    study = mx.new_study(tmp_path / "s", asking(corpus))
+    arguments = ["study", "ask", str(tmp_path / "s"), "-n", "6", "--as", "megatron", "-o", str(tmp_path / "asked")]
+    refused = CliRunner().invoke(app, arguments)
+    assert isinstance(refused.exception, InputError)
+    assert str(refused.exception).startswith("trial ")
+    assert "give --seq-len" in str(refused.exception)
+    # New ones, and those that wait.
+    arguments[4] = "12"
+    done = CliRunner().invoke(app, [*arguments, "--seq-len", "4", "--batch-tokens", "0.4k"])
+    assert done.exit_code == 0, done.output
+    trials = study.pending()
+    assert {path.name for path in (tmp_path / "asked").iterdir() if path.name[0] != "."} == {
+        "data-0.5", *(spec.id for spec in trials),
+    }  # fmt: skip
+    for spec in trials:
+        # Counted by the halves of the domains that the data hold.
+        export = mx.read_export(tmp_path / "asked" / spec.id)
+        read = documents_of(tmp_path / "asked" / "data-0.5", "megatron")
+        assert sum(one.n_tokens or 0 for one in export.order.domains) * 2 == sum(map(len, read))
+        found = mx.read_mixture(tmp_path / "asked" / spec.id, "megatron")
+        assert found.plan.schedule == spec.plan.schedule
+    answers = tmp_path / "answers.csv"
+    answers.write_text("trial,loss\n" + "".join(f"{spec.id},{i}.5\n" for i, spec in enumerate(trials)))
+    assert CliRunner().invoke(app, ["study", "tell", str(tmp_path / "s"), str(answers)]).exit_code == 0
+    assert not study.pending()
+
+
+def test_a_trial_that_cannot_be_written_does_not_hold_up_the_others(corpus: Path, tmp_path: Path) -> None:
+    study = mx.new_study(tmp_path / "s", asking(corpus))
+    with pytest.raises(InputError, match=r"^trial \w{12}: the weight of `\w+` is under"):
+        mx.export_trials(study, 12, "megatron", tmp_path / "asked", seq_len=400)
+    assert 0 < len(list((tmp_path / "asked").glob("*/phase0.txt"))) < 12
+
+
+def test_a_study_asks_for_the_blend_itself(corpus: Path, tmp_path: Path) -> None:
+    study = mx.new_study(tmp_path / "s", asking(corpus))
+    specs = mx.export_trials(study, 2, "files", tmp_path / "asked")
+    for spec in specs:
+        (stage,) = mx.verify_export(tmp_path / "asked" / spec.id).stages
+        assert stage.n_tokens == pytest.approx(20_000, abs=1_000)
+    before = {path: path.stat().st_mtime_ns for spec in specs for path in (tmp_path / "asked" / spec.id).rglob("*")}
+    assert set(specs) < set(mx.export_trials(study, 12, "files", tmp_path / "asked"))
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+@pytest.mark.slow
+def test_megatron_core_trains_the_trials_as_asked(corpus: Path, tmp_path: Path) -> None:
+    pytest.importorskip("megatron.core", reason="needs megatron-core: make verify")
+    study = mx.new_study(tmp_path / "s", asking(corpus))
+    for spec in mx.export_trials(study, 3, "megatron", tmp_path / "asked", seq_len=20):
+        assert mx.verify_export(tmp_path / "asked" / spec.id).stages[0].error <= 1 / 200

@@ -1,13 +1,16 @@
 import json
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import mixdesk as mx
 from mixdesk.core import registry
+from mixdesk.core.errors import Infeasible, InputError
 from mixdesk.core.plan import Plug
 from mixdesk.corpus.shards import TokenStore, open_store
-from mixdesk.export.data import counts, write_data
+from mixdesk.export.data import counts, deal, write_data
 
 
 @pytest.fixture(scope="module")
@@ -41,3 +44,58 @@ def test_what_is_done_is_not_written_again(store: TokenStore, tmp_path: Path) ->
     assert (tmp_path / "b" / "c.bin").is_file()
     write_data(store, "megatron", tmp_path, ("a",), 0.5)
     assert (tmp_path / "a.bin").stat().st_mtime_ns != before
+
+
+def documents_of(path: Path, form: str) -> list[bytes]:
+    """The documents under a path as their ids."""
+    parts = registry.make("formats", Plug(name=form)).read(path).parts
+    return [part.ids(i).astype("<u2").tobytes() for part in parts for i in range(len(part.lengths))]
+
+
+def test_documents_are_dealt_in_proportion() -> None:
+    lengths = np.random.default_rng(1).integers(1, 100, size=1_000)
+    dealt = deal(lengths, [3.0, 2.0, 1.0])
+    spent = np.bincount(dealt, weights=lengths) / lengths.sum()
+    assert spent == pytest.approx([1 / 2, 1 / 3, 1 / 6], abs=100 / lengths.sum())
+
+
+def test_fresh_stages_share_no_document(made: Path, tmp_path: Path) -> None:
+    recipe = mx.read_recipe(made / "study")
+    common = mx.export_recipe(made / "study", "megatron", tmp_path / "one", seq_len=20, batch_tokens=400)
+    assert any("anew at each stage" in line for line in common.losses)
+    export = mx.export_recipe(made / "study", "megatron:fresh=true", tmp_path / "out", seq_len=20, batch_tokens=400)
+    assert not any("anew at each stage" in line for line in export.losses)
+    assert (tmp_path / "out" / "phase1.txt").read_text().splitlines()[0] == "0.5 data/stage1/books"
+    for name in recipe.plan.schedule.domains:
+        first, second = (documents_of(tmp_path / "out" / "data" / f"stage{i}" / name, "megatron") for i in (0, 1))
+        assert first
+        assert second
+        whole = documents_of(tmp_path / "one" / "data" / name, "megatron")
+        assert Counter(first) + Counter(second) == Counter(whole)
+        need = [stage.mixture.as_dict()[name] for stage in recipe.plan.schedule.stages]
+        longest = max(map(len, whole))
+        assert sum(map(len, first)) == pytest.approx(sum(map(len, whole)) * need[0] / sum(need), abs=longest)
+    assert mx.read_mixture(tmp_path / "out", "megatron").plan == recipe.plan
+
+
+def test_fresh_needs_data_of_ours(made: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="mixdesk's to write"):
+        mx.export_recipe(
+            made / "study", "nemo:fresh=true", tmp_path / "out", seq_len=20, batch_tokens=400, data="/tokens"
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_limit_holds_over_all_stages(made: Path, tmp_path: Path) -> None:
+    with pytest.raises(Infeasible, match="more often than it may"):
+        mx.export_recipe(
+            made / "study", "megatron:fresh=true", tmp_path / "out", seq_len=20, batch_tokens=400, n_tokens=60_000
+        )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_megatron_core_fills_fresh_stages(made: Path, tmp_path: Path) -> None:
+    pytest.importorskip("megatron.core", reason="needs megatron-core: make verify")
+    mx.export_recipe(made / "study", "megatron:fresh=true", tmp_path / "out", seq_len=20, batch_tokens=400)
+    assert max(stage.error for stage in mx.verify_export(tmp_path / "out").stages) <= 1 / 500

@@ -6,16 +6,16 @@ import shutil
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mixdesk.api.recipes import read_recipe
 from mixdesk.api.studies import ask_study, open_study
 from mixdesk.core import registry
 from mixdesk.core.checks import Pairs
 from mixdesk.core.corpus import Corpus
-from mixdesk.core.errors import Infeasible, InputError
+from mixdesk.core.errors import Infeasible, InputError, MixdeskError
 from mixdesk.core.export import EPOCHS_TOLERANCE, Export, Imported, Order, Verification, in_tokens
-from mixdesk.core.files import read_json, write_json
+from mixdesk.core.files import read_data, read_json, to_data, write_json
 from mixdesk.core.plan import Plug, RunPlan, TrialSpec
 from mixdesk.core.protocols import Exporter, Progress
 from mixdesk.core.recipe import Recipe
@@ -83,7 +83,7 @@ def export_recipe(  # noqa: PLR0913  (mirrors the command line)
     return _write(order, _plug(to), Path(out), None if data is not None else store, data, progress)
 
 
-def export_trials(
+def export_trials(  # noqa: PLR0913  (mirrors the command line)
     study: Study,
     n: int,
     to: Plug | str,
@@ -92,12 +92,15 @@ def export_trials(
     repeats: bool = False,
     lease: float | None = None,
     holder: str = "",
+    seq_len: int | None = None,
+    batch_tokens: int | str | None = None,
     data: str | None = None,
 ) -> tuple[TrialSpec, ...]:
     """Ask the next n trials of a study and write each as the files of a trainer, in a folder of its id under `out`.
 
-    Each has the data it reads where the corpus has them; a trial of a part of the corpus (`unique_share`: simulated
-    epochs) has that part. Where something cannot be written the trials wait, and are handed out again.
+    The data that they read are written once, as `out/data`, where the corpus has them; trials of a part of the corpus
+    (`unique_share`: simulated epochs) read that part, as `out/data-0.25`, and trials of several stages have data of
+    their own. A trial that cannot be written waits, and is handed out again; the others are written.
 
     Args:
         study: to ask.
@@ -107,6 +110,8 @@ def export_trials(
         repeats: as in `ask_study`.
         lease: as in `ask_study`.
         holder: as in `ask_study`.
+        seq_len: tokens of a sequence. Default: the model's.
+        batch_tokens: tokens of a step. Default: the hyper-parameters'.
         data: folder of data that exists already, as the files should name it.
 
     Raises:
@@ -120,12 +125,28 @@ def export_trials(
         )
     exporter: Exporter = registry.make("exporters", plug)
     specs = ask_study(study, n, repeats=repeats, lease=lease, holder=holder)
-    store = _store(study, None, None) if exporter.data and data is None else None
+    store = _store(study, None, None) if data is None else None
+    refused: list[MixdeskError] = []
     for spec in specs:
+        if (Path(out) / spec.id / SIDECAR).is_file():
+            continue
         order = _order(study, spec.plan, None, spec.unique_share)
-        order = replace(order, source=f"trial {spec.id} of study {study.config.name}", max_epochs=())
-        if not (Path(out) / spec.id / SIDECAR).is_file():
-            _write(order, plug, Path(out) / spec.id, store, data, None, spec.unique_share)
+        order = replace(
+            order,
+            source=f"trial {spec.id} of study {study.config.name}",
+            max_epochs=(),
+            seq_len=order.seq_len if seq_len is None else seq_len,
+            batch_tokens=order.batch_tokens if batch_tokens is None else sizes.told("batch_tokens", batch_tokens),
+        )
+        shared = "../data" if spec.unique_share == 1.0 else f"../data-{spec.unique_share:g}"
+        is_shared = bool(exporter.data) and len(spec.plan.schedule.stages) == 1
+        folder = data or (shared if is_shared and store is not None else None)
+        try:
+            _write(order, plug, Path(out) / spec.id, store, folder, None, spec.unique_share)
+        except MixdeskError as error:
+            refused.append(error.within(f"trial {spec.id}"))
+    if refused:
+        raise refused[0]
     return specs
 
 
@@ -225,21 +246,23 @@ def _write(
     share: float = 1.0,
 ) -> Export:
     """Write into a neighbour of `out` that takes its name at the end."""
-    from mixdesk.export.data import write_attribution, write_data
+    from mixdesk.export.data import write_attribution
 
     exporter: Exporter = registry.make("exporters", plug)
     _refuse_full(out)
     order = replace(order, data=data or order.data)
     part = out.with_name(f".{out.name}.part")
-    if part.exists() and not _is_same(part / "order.json", order):
+    asked = {"exporter": to_data(plug), "order": to_data(order)}
+    if part.exists() and not _is_same(part / "order.json", asked):
         shutil.rmtree(part)
-    write_json(part / "order.json", order)
-    export = exporter.export(order, part)
-    _check_limits(export)
-    has_tokens = store is not None and bool(store.corpus.shards)
-    if has_tokens and exporter.data:
-        assert store is not None
-        write_data(store, exporter.data, part / order.data, order.names, share, progress)
+    write_json(part / "order.json", asked)
+    try:
+        export = exporter.export(order, part)
+        _check_limits(export)
+    except MixdeskError:
+        shutil.rmtree(part)
+        raise
+    _write_data(export, exporter, part, store, share, progress)
     files = export.files + (tuple(write_attribution(store, part, order.names)) if store is not None else ())
     export = replace(export, target=plug.name, files=files)
     write_json(part / SIDECAR, export)
@@ -248,6 +271,42 @@ def _write(
         out.rmdir()
     part.replace(out)
     return export
+
+
+def _write_data(
+    export: Export,
+    exporter: Exporter,
+    out: Path,
+    store: TokenStore | None,
+    share: float,
+    progress: Progress | None,
+) -> None:
+    """The data of an export in the layout that it says, where the corpus has tokens.
+
+    Raises:
+        InputError: a layout that only we can write, and no corpus with tokens.
+    """
+    from mixdesk.export.blend import write_blend
+    from mixdesk.export.data import write_data, write_stages
+
+    order, folder, layout = export.order, out / export.order.data, export.layout.name
+    if layout == "domains" and not exporter.data:
+        return
+    if store is None or not store.corpus.shards:
+        if layout != "domains":
+            raise InputError(
+                f"the data of `{exporter.title}` are mixdesk's to write", value="no corpus with tokens, or --data",
+                bound="a built corpus", remedy="name one with --corpus",
+            )  # fmt: skip
+    elif layout == "domains":
+        write_data(store, exporter.data, folder, order.names, share, progress)
+    else:
+        pairs = zip(export.stages, order.stages(), strict=True)
+        spent = [{one.domain: one.weight * stage.n_tokens for one in written.shares} for written, stage in pairs]
+        if layout == "stages":
+            write_stages(store, exporter.data, folder, spent, share, progress)
+        else:
+            write_blend(store, folder, spent, share=share, progress=progress, **dict(export.layout.options))
 
 
 def _check_limits(export: Export) -> None:
@@ -335,9 +394,9 @@ def _refuse_full(out: Path) -> None:
         )  # fmt: skip
 
 
-def _is_same(path: Path, order: Order) -> bool:
+def _is_same(path: Path, asked: dict[str, Any]) -> bool:
     try:
-        return read_json(path, Order) == order
+        return read_data(path) == asked
     except InputError:
         return False
 

@@ -105,7 +105,7 @@ def _live(study: Study, port: int | None) -> Iterator[None]:
 
 
 @app.command()
-def ask(
+def ask(  # noqa: PLR0913  (its parameters are the command line)
     folder: Path = FOLDER,
     n: int = typer.Option(1, "-n", help="How many trials."),
     out: Path | None = typer.Option(
@@ -119,6 +119,9 @@ def ask(
     ),
     lease: float | None = typer.Option(None, help="Hours for which nobody else is handed these trials."),
     holder: str = typer.Option("", help="Who trains them, for `study show`."),
+    seq_len: int | None = typer.Option(None, help="With --as: tokens of a sequence. Default: the model's."),
+    batch_tokens: str | None = typer.Option(None, help="With --as: tokens of a step, e.g. 0.5M. Default: the rung's."),
+    data: str | None = typer.Option(None, help="With --as: folder of data that exists, as the files should name it."),
     as_json: bool = JSON_OPTION,
 ) -> None:
     """The next trials for an outside trainer, with their ids, weights and why each is asked.
@@ -130,7 +133,10 @@ def ask(
     if to is None:
         specs = mixdesk.ask_study(study, n, out, repeats=repeats, lease=lease, holder=holder)
     else:
-        specs = mixdesk.export_trials(study, n, to, out, repeats=repeats, lease=lease, holder=holder)
+        specs = mixdesk.export_trials(
+            study, n, to, out, repeats=repeats, lease=lease, holder=holder, seq_len=seq_len, batch_tokens=batch_tokens,
+            data=data,
+        )  # fmt: skip
     asked = [study.trial(spec.id) for spec in specs]
     if as_json:
         heads = [{"trial": t.id, "rung": t.rung, "why": t.why, "mixture": t.spec.mixture.as_dict()} for t in asked]

@@ -11,11 +11,13 @@ from mixdesk.core.checks import Pairs, core_type, put
 from mixdesk.core.corpus import Domain, Tokenizer
 from mixdesk.core.errors import InputError
 from mixdesk.core.mixture import Mixture, Schedule
-from mixdesk.core.plan import RunPlan
+from mixdesk.core.plan import Plug, RunPlan
 from mixdesk.core.recipe import Recipe
 
 # A domain may be passed this much more often than its limit says: rounding to whole rows or sequences.
 EPOCHS_TOLERANCE = 1e-3
+# How data that are ours to write are laid out.
+LAYOUTS = ("domains", "stages", "blend")
 
 
 @core_type
@@ -162,7 +164,9 @@ class Export:
 
     `target` name of the exporter; `unit` what the written number counts; `sentence` who applies the number and what it
     means there; `arithmetic` from token share to that number, as one line; `losses` what the target cannot express, in
-    plain words; `files` relative to the folder; `order` as it was given.
+    plain words; `files` relative to the folder; `order` as it was given; `layout` of the data that are ours to write:
+    each domain once (`domains`), each stage with documents of its own in `stage0`, … (`stages`), or the documents of
+    each stage in the order to train on (`blend`, with `form` and `seed`).
     """
 
     target: str
@@ -173,6 +177,10 @@ class Export:
     order: Order
     losses: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    layout: Plug = Plug(name="domains")
+
+    def __post_init__(self) -> None:
+        checks.one_of("layout", self.layout.name, LAYOUTS)
 
 
 @core_type

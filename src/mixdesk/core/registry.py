@@ -46,6 +46,7 @@ EXTRAS = {
     "ray": "cluster",
     "starlette": "live",
     "uvicorn": "live",
+    "yaml": "export",
 }
 
 

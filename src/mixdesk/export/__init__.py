@@ -2,4 +2,10 @@
 
 PARTS: dict[str, str] = {
     "card": "card:Card",
+    "megatron": "megatron:Megatron",
+    "nemo": "nemo:Nemo",
+    "megatron_bridge": "nemo:MegatronBridge",
+    "nanotron": "nanotron:Nanotron",
+    "levanter": "levanter:Levanter",
+    "files": "files:Files",
 }

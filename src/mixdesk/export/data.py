@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mixdesk.core import registry
 from mixdesk.core.corpus import Domain, TokenPart
@@ -48,28 +50,95 @@ def write_data(
     Raises:
         InputError: a name or id that the format cannot hold, a corpus without tokens, or a disk that is full.
     """
+    keys = {"corpus": store.corpus.fingerprint, "form": form, "share": share}
+    for name in _undone(out, keys, names, progress):
+        part = shard_part(store, name)
+        _write_part(store, form, part, out, np.arange(len(head(part, share).lengths)))
+
+
+def write_stages(
+    store: TokenStore,
+    form: str,
+    out: Path,
+    stages: Sequence[Mapping[str, float]],
+    share: float = 1.0,
+    progress: Progress | None = None,
+) -> None:
+    """Write the training documents of each stage under `out/stage0`, …: no document is in two of them.
+
+    The documents of a domain are dealt to the stages that use it, whole, in proportion to what each reads of it.
+
+    Args:
+        store: a corpus with tokens.
+        form: name of the format.
+        out: folder.
+        stages: domain → tokens that the stage reads, above zero.
+        share: as in `write_data`.
+        progress: called with (what, done, total).
+
+    Raises:
+        InputError: as in `write_data`, or a domain with fewer documents than stages.
+    """
+    asked = [dict(stage) for stage in stages]
+    keys = {"corpus": store.corpus.fingerprint, "form": form, "share": share, "stages": asked}
+    for name in _undone(out, keys, sorted({name for stage in asked for name in stage}), progress):
+        part = shard_part(store, name)
+        users = [i for i, stage in enumerate(asked) if name in stage]
+        lengths = head(part, share).lengths
+        dealt = deal(lengths, [asked[i][name] for i in users])
+        for k, i in enumerate(users):
+            picked = np.flatnonzero(dealt == k)
+            if not len(picked):
+                raise InputError(
+                    f"`{name}` has too few documents to give every stage its own", value=f"{len(lengths)} documents",
+                    bound=f"at least one for each of {len(users)} stages", remedy="export without `fresh`",
+                )  # fmt: skip
+            _write_part(store, form, part, out / f"stage{i}", picked)
+
+
+def deal(lengths: NDArray[np.int64], amounts: Sequence[float]) -> NDArray[np.int64]:
+    """Who gets each document (n,), in order: the one that is furthest behind its part of `amounts`, in tokens.
+
+    >>> deal(np.array([10, 10, 10, 10]), [3.0, 1.0]).tolist()
+    [0, 1, 0, 0]
+    """
+    if len(amounts) == 1:
+        return np.zeros(len(lengths), dtype=np.int64)
+    total = math.fsum(amounts)
+    parts, behind = [amount / total for amount in amounts], [0.0] * len(amounts)
+    out = np.empty(len(lengths), dtype=np.int64)
+    for i, n in enumerate(lengths.tolist()):
+        behind = [one + part * n for one, part in zip(behind, parts, strict=True)]
+        first = behind.index(max(behind))
+        behind[first] -= n
+        out[i] = first
+    return out
+
+
+def _undone(out: Path, keys: Mapping[str, Any], names: Sequence[str], progress: Progress | None) -> Iterator[str]:
+    """The names that a list beside the data does not name yet; each is added once it is written."""
     done: dict[str, Any] = read_data(out / DONE) if (out / DONE).is_file() else {}
-    store_keys = {"corpus": store.corpus.fingerprint, "form": form, "share": share}
-    if {key: done.get(key) for key in store_keys} != store_keys:
-        done = {**store_keys, "names": []}
+    if {key: done.get(key) for key in keys} != keys:
+        done = {**keys, "names": []}
     for i, name in enumerate(names):
         if progress is not None:
             progress("data", i, len(names))
-        if name in done["names"]:
-            continue
-        if form == ROWS:
-            _write_rows(store, name, out / f"{name}.jsonl", share)
-        else:
-            own = {
-                "dtype": store.manifest.dtype,
-                "separator": store.separator,
-                "tokenizer": store.corpus.tokenizer.name,
-            }
-            registry.make("formats", Plug(name=form), **own).write([_head(shard_part(store, name), share)], out)
-        done["names"].append(name)
-        write_json(out / DONE, done)
+        if name not in done["names"]:
+            yield name
+            done["names"].append(name)
+            write_json(out / DONE, done)
     if progress is not None:
         progress("data", len(names), len(names))
+
+
+def _write_part(store: TokenStore, form: str, part: TokenPart, out: Path, picked: NDArray[np.int64]) -> None:
+    """Write the documents `picked` of a domain, in order, under `out`."""
+    if form == ROWS:
+        _write_rows(store, part.domain, out / f"{part.domain}.jsonl", picked)
+        return
+    own = {"dtype": store.manifest.dtype, "separator": store.separator, "tokenizer": store.corpus.tokenizer.name}
+    chosen = replace(part, lengths=part.lengths[picked], ids=lambda k: part.ids(int(picked[k])))
+    registry.make("formats", Plug(name=form), **own).write([chosen], out)
 
 
 def counts(store: TokenStore, share: float = 1.0) -> tuple[Domain, ...]:
@@ -78,7 +147,7 @@ def counts(store: TokenStore, share: float = 1.0) -> tuple[Domain, ...]:
         return store.corpus.domains
     found = []
     for domain in store.corpus.domains:
-        part = _head(shard_part(store, domain.name), share)
+        part = head(shard_part(store, domain.name), share)
         found.append(replace(domain, n_tokens=int(part.lengths.sum()), n_docs=len(part.lengths)))
     return tuple(found)
 
@@ -120,7 +189,8 @@ def _sources(store: TokenStore, names: Sequence[str]) -> Iterator[Mapping[str, s
                     yield {"domain": name, **{key: value or "" for key, value in zip(keys, values, strict=True)}}
 
 
-def _head(part: TokenPart, share: float) -> TokenPart:
+def head(part: TokenPart, share: float) -> TokenPart:
+    """The first documents of a part that hold a share of its tokens, at least one; all of them at 1."""
     if share == 1.0:
         return part
     ends = np.cumsum(part.lengths)
@@ -128,17 +198,18 @@ def _head(part: TokenPart, share: float) -> TokenPart:
     return replace(part, lengths=part.lengths[:n])
 
 
-def _write_rows(store: TokenStore, name: str, path: Path, share: float) -> None:
+def _write_rows(store: TokenStore, name: str, path: Path, picked: NDArray[np.int64]) -> None:
     if any(step in ("", ".", "..") for step in name.split("/")):
         raise InputError(
             f"the domain `{name}` cannot name a file", value=name, bound="a path of names", remedy="rename the domain"
         )
-    n = len(_head(shard_part(store, name), share).lengths)
+    wanted, last = set(picked.tolist()), int(picked[-1]) if len(picked) else -1
     with atomic(path) as handle:
         for i, document in enumerate(store.documents(name)):
-            if i == n:
+            if i > last:
                 break
-            handle.write(json.dumps({"text": document.text}, ensure_ascii=False) + "\n")
+            if i in wanted:
+                handle.write(json.dumps({"text": document.text}, ensure_ascii=False) + "\n")
 
 
 def _cell(text: str) -> str:

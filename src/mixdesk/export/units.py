@@ -11,7 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from mixdesk.core.export import ExportStage, Order, OrderStage, Share
+import numpy as np
+from numpy.typing import NDArray
+
+from mixdesk.core.errors import InputError
+from mixdesk.core.export import ExportStage, Order, OrderStage, Realised, Share
 
 
 def whole(amounts: Mapping[str, float], total: int) -> dict[str, int]:
@@ -29,9 +33,38 @@ def whole(amounts: Mapping[str, float], total: int) -> dict[str, int]:
     return out
 
 
+def filled(weights: Sequence[float], n: int) -> NDArray[np.int64]:
+    """Which domain each of n sequences is of (n,), by index, where a loader always fills the largest shortfall.
+
+    >>> filled([0.5, 0.25, 0.25], 4).tolist()
+    [0, 1, 2, 0]
+    """
+    shares = np.asarray(weights, dtype=np.float64)
+    counts, out = np.zeros(len(shares)), np.empty(n, dtype=np.int64)
+    for i in range(n):
+        out[i] = np.argmax(shares * max(i, 1.0) - counts)
+        counts[out[i]] += 1
+    return out
+
+
 def used(stage: OrderStage) -> dict[str, float]:
     """Domain → share of tokens where it is above zero."""
     return {name: weight for name, weight in stage.mixture.as_dict().items() if weight > 0.0}
+
+
+def sequences(order: Order, stage: OrderStage) -> int:
+    """Whole sequences of a stage, n = T / L.
+
+    Raises:
+        InputError: there is none, or the tokens of a sequence are not known.
+    """
+    length = order.need("seq_len")
+    if stage.n_tokens < length:
+        raise InputError(
+            "a stage has no whole sequence", value=f"{stage.n_tokens:,} tokens", bound=f"at least {length:,}",
+            remedy="take a longer run or shorter sequences",
+        )  # fmt: skip
+    return stage.n_tokens // length
 
 
 def row_shares(order: Order, weights: Mapping[str, float]) -> dict[str, float]:
@@ -82,3 +115,13 @@ def as_stage(
         epochs = share * stage.n_tokens / size if size else None
         shares.append(Share(domain=name, weight=weight, written=written[name], realised=share, epochs=epochs))
     return ExportStage(shares=tuple(shares), end=stage.end, files=tuple(files))
+
+
+def as_realised(stage: ExportStage, shares: Mapping[str, float], n_tokens: int) -> Realised:
+    """What a stage as written trains on: shares of tokens on any scale, over `n_tokens`."""
+    total = math.fsum(shares.values())
+    return Realised(
+        asked=tuple((one.domain, one.weight) for one in stage.shares),
+        realised=tuple((name, float(share) / total) for name, share in shares.items()),
+        n_tokens=n_tokens,
+    )

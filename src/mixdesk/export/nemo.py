@@ -1,0 +1,196 @@
+"""NeMo and Megatron-Bridge: Megatron's blend in YAML, with the keys of each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from mixdesk.core.export import Export, Imported, Order, Verification
+from mixdesk.core.files import write_text
+from mixdesk.export.configs import header, layout, listed, no_file, read_yaml
+from mixdesk.export.megatron import (
+    ARITHMETIC,
+    SENTENCE,
+    UNIT,
+    blend_losses,
+    blend_stage,
+    blend_words,
+    read_blends,
+    verify_blends,
+)
+
+RESTART = (
+    "One file per stage: the next stage is a run of its own from the last checkpoint, with its samples counted anew."
+)
+_ENDS = re.compile(r"^# Sequences of stages: ([\d ]+); tokens of a sequence: (\d+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nemo:
+    """NeMo's `model.data.data_prefix`, a YAML file per stage; NeMo 2.0 takes the same list as `paths`.
+
+    Fields: `fresh` gives each stage documents that no other stage reads.
+    """
+
+    title: ClassVar[str] = "NeMo"
+    reference: ClassVar[str] = ""
+    package: ClassVar[str] = "megatron-core==0.16.1"
+    data: ClassVar[str] = "megatron"
+
+    fresh: bool = False
+
+    def export(self, order: Order, out: Path) -> Export:
+        """Write `stage0.yaml`, ….
+
+        Raises:
+            InputError: a weight under two sequences, too many domains, or a number that it needs is not known.
+        """
+        return _export("nemo", order, out, _nemo, fresh=self.fresh)
+
+    def read(self, path: Path) -> Imported:
+        """`data_prefix` of a YAML file, or the list of `paths` (its `train` where there is one).
+
+        Raises:
+            InputError: no such list.
+        """
+        return _read(path, _of_nemo)
+
+    def verify(self, out: Path, export: Export, n: int) -> Verification:
+        """As `megatron`: NeMo calls the same parser and builder.
+
+        Raises:
+            ModuleNotFoundError: megatron-core is not installed.
+            InputError: the files or the data are not there.
+        """
+        return verify_blends(out, export, [_words(out / stage.files[0], _of_nemo) for stage in export.stages], n)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MegatronBridge:
+    """Megatron-Bridge's `dataset.blend`, prefixes and weights, in a YAML file per stage.
+
+    Fields: `fresh` gives each stage documents that no other stage reads.
+    """
+
+    title: ClassVar[str] = "Megatron-Bridge"
+    reference: ClassVar[str] = ""
+    package: ClassVar[str] = "megatron-core==0.16.1"
+    data: ClassVar[str] = "megatron"
+
+    fresh: bool = False
+
+    def export(self, order: Order, out: Path) -> Export:
+        """Write `stage0.yaml`, ….
+
+        Raises:
+            InputError: a weight under two sequences, too many domains, or a number that it needs is not known.
+        """
+        return _export("megatron_bridge", order, out, _bridge, fresh=self.fresh)
+
+    def read(self, path: Path) -> Imported:
+        """`dataset.blend`, or `dataset.data_path` in Megatron's form.
+
+        Raises:
+            InputError: no such key.
+        """
+        return _read(path, _of_bridge)
+
+    def verify(self, out: Path, export: Export, n: int) -> Verification:
+        """As `megatron`: the bridge calls the same parser and builder.
+
+        Raises:
+            ModuleNotFoundError: megatron-core is not installed.
+            InputError: the files or the data are not there.
+        """
+        return verify_blends(out, export, [_words(out / stage.files[0], _of_bridge) for stage in export.stages], n)
+
+
+def _export(target: str, order: Order, out: Path, form: Callable[[list[str]], list[str]], *, fresh: bool) -> Export:
+    stages, length = list(order.stages()), order.need("seq_len")
+    words = [blend_words(order, i, stage, fresh=fresh) for i, stage in enumerate(stages)]
+    files = [f"stage{i}.yaml" for i in range(len(stages))]
+    ends = " ".join(str(stage.end // length) for stage in stages)
+    for file, one in zip(files, words, strict=True):
+        lines = [
+            *header(order, SENTENCE, ARITHMETIC),
+            f"# Sequences of stages: {ends}; tokens of a sequence: {length}",
+            *form(one),
+            "",
+        ]
+        write_text(out / file, "\n".join(lines))
+    losses = [*blend_losses(order, stages, fresh=fresh), *([RESTART] if len(stages) > 1 else [])]
+    return Export(
+        target=target, unit=UNIT, sentence=SENTENCE, arithmetic=ARITHMETIC, order=order, losses=tuple(losses),
+        stages=tuple(blend_stage(order, stage, file) for stage, file in zip(stages, files, strict=True)),
+        files=tuple(files), layout=layout(order, fresh=fresh),
+    )  # fmt: skip
+
+
+def _nemo(words: list[str]) -> list[str]:
+    pairs = zip(words[::2], words[1::2], strict=True)
+    rows = [f"    - {part}" for weight, prefix in pairs for part in (weight, listed([prefix])[1:-1])]
+    return ["model:", "  data:", "    data_prefix:", *rows]
+
+
+def _bridge(words: list[str]) -> list[str]:
+    return [
+        "dataset:", "  blend:", f"  - {listed(words[1::2])}", f"  - {listed([float(one) for one in words[::2]])}",
+    ]  # fmt: skip
+
+
+def _of_nemo(data: Any) -> list[str]:
+    """The words in a file of NeMo's, as Megatron's parser takes them."""
+    found = data if isinstance(data, list) else _at(data, "model", "data", "data_prefix") or _at(data, "paths")
+    if isinstance(found, dict):
+        found = found.get("train")
+    if not isinstance(found, list):
+        raise ValueError("no model.data.data_prefix and no paths")
+    return [str(word) for word in found]
+
+
+def _of_bridge(data: Any) -> list[str]:
+    """The words in a file of the bridge's, as Megatron's parser takes them."""
+    blend, listed_path = _at(data, "dataset", "blend"), _at(data, "dataset", "data_path")
+    if isinstance(blend, list) and blend and isinstance(blend[0], list):
+        if len(blend) == 1 or blend[1] is None:
+            return [str(word) for word in blend[0]]
+        if not isinstance(blend[1], list) or len(blend[1]) != len(blend[0]):
+            raise ValueError("dataset.blend with another number of weights than of prefixes")
+        return [str(word) for pair in zip(blend[1], blend[0], strict=True) for word in pair]
+    if isinstance(listed_path, str):
+        return listed_path.split()
+    if isinstance(listed_path, list):
+        return [str(word) for word in listed_path]
+    raise ValueError("no dataset.blend and no dataset.data_path")
+
+
+def _read(path: Path, words: Callable[[Any], list[str]]) -> Imported:
+    if not path.is_dir():
+        return read_blends([(path, _words(path, words))], [1.0], None)
+    files: Sequence[Path] = sorted(path.glob("stage*.yaml"), key=lambda one: int(re.sub(r"\D", "", one.stem) or 0))
+    if not files:
+        raise no_file(path, "no stage0.yaml", "a folder that was exported")
+    said = _ENDS.search(files[0].read_text(encoding="utf-8"))
+    ends = [float(one) for one in said[1].split()] if said else [1.0]
+    if len(ends) != len(files):
+        raise no_file(path, f"{len(files)} files of stages", f"{len(ends)}, by the comment in the first")
+    return read_blends(
+        [(file, _words(file, words)) for file in files], ends, int(ends[-1]) * int(said[2]) if said else None
+    )
+
+
+def _words(path: Path, words: Callable[[Any], list[str]]) -> list[str]:
+    data = read_yaml(path)
+    try:
+        return words(data)
+    except ValueError as error:
+        raise no_file(path, str(error), "a blend of prefixes and weights") from None
+
+
+def _at(data: Any, *keys: str) -> Any:
+    for key in keys:
+        data = data.get(key) if isinstance(data, dict) else None
+    return data

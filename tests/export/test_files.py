@@ -1,0 +1,51 @@
+"""The blend as files: what is in them, in each form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import mixdesk as mx
+from mixdesk.core import registry
+from mixdesk.core.errors import InputError
+from mixdesk.core.plan import Plug
+from mixdesk.export.files import Files
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet", "megatron"])
+def test_the_blend_has_whole_documents_in_the_right_numbers(form: str, made: Path, tmp_path: Path) -> None:
+    mx.export_recipe(made / "study", f"files:form={form}", tmp_path / "out")
+    found = mx.verify_export(tmp_path / "out")
+    assert [one.n_tokens for one in found.stages] == pytest.approx([10_000, 10_000], abs=1_000)
+    assert max(one.error for one in found.stages) < 0.06
+    assert mx.read_mixture(tmp_path / "out", "files").plan == mx.read_recipe(made / "study").plan
+    stage = tmp_path / "out" / "data" / "stage0"
+    if form == "megatron":
+        (part,) = registry.make("formats", Plug(name="megatron")).read(stage).parts
+        assert len(part.lengths) == len(np.load(stage / "00000.domains.npy"))
+    elif form == "parquet":
+        assert pq.read_table(stage / "00000.parquet").column_names == ["text", "domain", "n_tokens"]
+
+
+def test_it_needs_a_corpus_with_tokens(made: Path, tmp_path: Path) -> None:
+    recipe = mx.read_recipe(made / "study")
+    with pytest.raises(InputError, match="mixdesk's to write"):
+        mx.export_recipe(recipe, "files", tmp_path / "out")
+    with pytest.raises(InputError, match="mixdesk's to write"):
+        mx.export_recipe(made / "study", "files", tmp_path / "out", data="/tokens")
+    with pytest.raises(InputError):
+        Files(form="csv")
+    assert not (tmp_path / "out").exists()
+
+
+def test_files_that_are_gone_are_missed(made: Path, tmp_path: Path) -> None:
+    mx.export_recipe(made / "study", "files", tmp_path / "out")
+    (tmp_path / "out" / "data" / "stage1" / "00000.jsonl").unlink()
+    with pytest.raises(InputError, match="has no documents"):
+        mx.verify_export(tmp_path / "out")
+    (tmp_path / "files.json").write_text('{"schema": 1, "stages": []}')
+    with pytest.raises(InputError, match="could not be understood"):
+        Files().read(tmp_path)
