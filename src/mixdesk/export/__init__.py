@@ -2,4 +2,5 @@
 
 PARTS: dict[str, str] = {
     "card": "card:Card",
+    "olmo_core": "olmo_core:OlmoCore",
 }
