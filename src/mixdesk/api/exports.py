@@ -239,7 +239,8 @@ def _write(
     has_tokens = store is not None and bool(store.corpus.shards)
     if has_tokens and exporter.data:
         assert store is not None
-        write_data(store, exporter.data, part / order.data, order.names, share, progress)
+        form = exporter.data.format(seq_len=order.seq_len)
+        write_data(store, form, part / order.data, order.names, share, progress)
     files = export.files + (tuple(write_attribution(store, part, order.names)) if store is not None else ())
     export = replace(export, target=plug.name, files=files)
     write_json(part / SIDECAR, export)

@@ -3,4 +3,5 @@
 PARTS: dict[str, str] = {
     "card": "card:Card",
     "olmo_core": "olmo_core:OlmoCore",
+    "litgpt": "litgpt:Litgpt",
 }

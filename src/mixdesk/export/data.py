@@ -39,7 +39,7 @@ def write_data(
 
     Args:
         store: a corpus with tokens.
-        form: name of the format.
+        form: the format, with options: `megatron`.
         out: folder.
         names: domains.
         share: the first documents that hold so much of each domain's tokens; all of them at 1.
@@ -65,7 +65,7 @@ def write_data(
                 "separator": store.separator,
                 "tokenizer": store.corpus.tokenizer.name,
             }
-            registry.make("formats", Plug(name=form), **own).write([_head(shard_part(store, name), share)], out)
+            registry.make("formats", Plug.parse(form), **own).write([_head(shard_part(store, name), share)], out)
         done["names"].append(name)
         write_json(out / DONE, done)
     if progress is not None:
