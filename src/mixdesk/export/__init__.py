@@ -4,4 +4,5 @@ PARTS: dict[str, str] = {
     "card": "card:Card",
     "olmo_core": "olmo_core:OlmoCore",
     "litgpt": "litgpt:Litgpt",
+    "streaming": "streaming:Streaming",
 }
