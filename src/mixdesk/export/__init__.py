@@ -5,4 +5,5 @@ PARTS: dict[str, str] = {
     "olmo_core": "olmo_core:OlmoCore",
     "litgpt": "litgpt:Litgpt",
     "streaming": "streaming:Streaming",
+    "maxtext": "maxtext:Maxtext",
 }
