@@ -6,4 +6,5 @@ PARTS: dict[str, str] = {
     "litgpt": "litgpt:Litgpt",
     "streaming": "streaming:Streaming",
     "maxtext": "maxtext:Maxtext",
+    "torchtitan": "torchtitan:Torchtitan",
 }

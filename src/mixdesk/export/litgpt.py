@@ -19,10 +19,10 @@ from mixdesk.core import registry
 from mixdesk.core.corpus import Domain
 from mixdesk.core.errors import InputError
 from mixdesk.core.export import Export, ExportStage, Imported, Order, OrderStage, Realised, Verification
-from mixdesk.core.files import read_text, write_text
+from mixdesk.core.files import write_text
 from mixdesk.core.plan import Plug, RunPlan
 from mixdesk.core.scale import Scale
-from mixdesk.export import configs
+from mixdesk.export import configs, python
 from mixdesk.export.units import as_stage, used
 
 CODE, MODULE = "mixture.py", "litgpt_data.py"
@@ -75,11 +75,8 @@ class Litgpt:
     def read(self, path: Path) -> Imported:
         """The weights of the first combined data set in a Python file, or in `mixture.py` of a folder."""
         path = path / CODE if path.is_dir() else path
-        try:
-            tree = ast.parse(read_text(path))
-        except SyntaxError as error:
-            raise configs.no_file(path, f"line {error.lineno}: {error.msg}", "Python") from None
-        assigned = _assigned(tree)
+        tree = python.parsed(path)
+        assigned = python.assigned(tree)
         notes: list[str] = []
         folders, weights = _combined(path, tree, assigned, notes)
         names = configs.names_of([folder.rstrip("/") for folder in folders], path.parent)
@@ -263,18 +260,6 @@ def _losses(order: Order, stage: OrderStage) -> list[str]:
     return lines
 
 
-def _assigned(tree: ast.Module) -> dict[str, ast.expr]:
-    """Name or attribute → the value given to it last, anywhere in the file; pairs of names one by one."""
-    found: dict[str, ast.expr] = {}
-    for node in ast.walk(tree):
-        for target in node.targets if isinstance(node, ast.Assign) else ():
-            if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
-                found |= {ast.unparse(k): v for k, v in zip(target.elts, node.value.elts, strict=False)}
-            else:
-                found[ast.unparse(target)] = node.value  # type: ignore[attr-defined]
-    return found
-
-
 def _combined(
     path: Path, tree: ast.Module, assigned: dict[str, ast.expr], notes: list[str]
 ) -> tuple[list[str], list[float] | None]:
@@ -284,43 +269,25 @@ def _combined(
         InputError: none, or one that is not written out in the file.
     """
     if "DOMAINS" in assigned:
-        rows = _literal(path, assigned["DOMAINS"], "a list of (domain, folder, share)")
+        rows = python.literal(path, assigned["DOMAINS"], "a list of (domain, folder, share)")
         return [str(row[1]) for row in rows], [float(row[2]) for row in rows]
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    call = next((one for one in calls if ast.unparse(one.func).endswith("CombinedStreamingDataset")), None)
+    call = next(iter(python.calls(tree, "CombinedStreamingDataset")), None)
     if call is None:
         raise configs.no_file(path, "no CombinedStreamingDataset", "a Python file that makes one")
-    sets = _argument(call, "datasets", 0, assigned)
+    sets = python.argument(call, "datasets", 0, assigned)
     if not isinstance(sets, ast.List | ast.Tuple) or not sets.elts:
         raise configs.no_file(path, ast.unparse(call), "data sets written out as a list")
     folders = []
     for one in sets.elts:
         value = assigned.get(ast.unparse(one), one)
-        place = _argument(value, "input_dir", 0, assigned) if isinstance(value, ast.Call) else value
+        place = python.argument(value, "input_dir", 0, assigned) if isinstance(value, ast.Call) else value
         texts = [node.value for node in ast.walk(place or one) if isinstance(node, ast.Constant)]
         named = [text for text in texts if isinstance(text, str) and text.strip("/")]
         is_whole = isinstance(place, ast.Constant) and bool(named)
         folders.append(named[0] if is_whole else named[0].strip("/") if named else ast.unparse(place or one))
-    weights = _argument(call, "weights", 2, assigned)
+    weights = python.argument(call, "weights", 2, assigned)
     if weights is None or (isinstance(weights, ast.Constant) and weights.value is None):
         return folders, None
-    if _argument(call, "iterate_over_all", 3, assigned) is None:
+    if python.argument(call, "iterate_over_all", 3, assigned) is None:
         notes.append("`iterate_over_all=False` is missing: LitData refuses weights without it.")
-    return folders, [float(one) for one in _literal(path, weights, "weights as numbers")]
-
-
-def _argument(call: ast.expr, name: str, place: int, assigned: dict[str, ast.expr]) -> ast.expr | None:
-    """What a call gives an argument, by name or place, looked up where it is a name itself."""
-    if not isinstance(call, ast.Call):
-        return None
-    value = next((one.value for one in call.keywords if one.arg == name), None)
-    if value is None and len(call.args) > place:
-        value = call.args[place]
-    return value if value is None else assigned.get(ast.unparse(value), value)
-
-
-def _literal(path: Path, node: ast.expr, bound: str) -> Any:
-    try:
-        return ast.literal_eval(node)
-    except ValueError:
-        raise configs.no_file(path, ast.unparse(node), bound) from None
+    return folders, [float(one) for one in python.literal(path, weights, "weights as numbers")]
