@@ -64,7 +64,9 @@ def test_names_that_are_patterns_name_themselves(tmp_path: Path) -> None:
 
 
 def test_the_short_form_by_hand_is_read(tmp_path: Path) -> None:
-    (tmp_path / "base.yml").write_text('grain_train_files: "gs://d/web.array_record*,0.3;gs://d/code.array_record*,0.7"\n')
+    (tmp_path / "base.yml").write_text(
+        'grain_train_files: "gs://d/web.array_record*,0.3;gs://d/code.array_record*,0.7"\n'
+    )
     found = Maxtext().read(tmp_path / "base.yml")
     assert found.plan.schedule.stages[0].mixture.as_dict() == pytest.approx({"web": 0.3, "code": 0.7})
     assert "4 decimals" in found.notes[0]

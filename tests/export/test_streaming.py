@@ -11,7 +11,7 @@ from mixdesk.testing.orders import THREE, VECTOR, order, orders, write_made
 
 GOLDEN = """\
 # mixdesk: recipe of study x
-# Streaming chooses so many samples of each stream in an epoch, which is the stage; one too small is repeated.
+# Streaming chooses so many samples of each stream in an epoch, the stage; one too small is repeated.
 # choose = share of tokens x tokens of the stage / tokens of a sample, by largest remainder
 # Epochs over the run, within the limits that mixdesk checked: code 1 of 1
 # Stage 1 of 1: one epoch.

@@ -31,7 +31,7 @@ def print_export(export: Export, out: Path) -> None:
 
 
 def print_verification(found: Verification, *, as_json: bool = False) -> int:
-    """Shares asked and realised; the exit code: 1 where one is off by more than a thousandth, or than chance makes it."""
+    """Shares asked and realised; the exit code: 1 where one is off by more than a thousandth and chance."""
     worst = max((stage.error for stage in found.stages), default=0.0)
     allowed = max([TOLERANCE, *(4.0 * stage.chance for stage in found.stages)])
     if not as_json:

@@ -35,7 +35,7 @@ def stage_data(order: Order, i: int, *, fresh: bool) -> str:
 
 
 def repeats(order: Order) -> list[str]:
-    """What a loader repeats that starts every domain anew at each stage, though unseen tokens remain, in plain words."""
+    """What a loader repeats that starts every domain anew at each stage while unseen tokens remain, in words."""
     passes: dict[str, list[float]] = {}
     for stage in order.stages():
         for name, weight in used(stage).items():

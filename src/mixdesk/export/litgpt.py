@@ -99,8 +99,9 @@ class Litgpt:
         if len(weights) != len(names):
             raise configs.no_file(path, f"{len(names)} data sets, {len(weights)} weights", "a weight for each")
         mixture = configs.merged(names, weights, notes)
-        n_tokens = assigned.get("N_TOKENS")
-        scale = Scale(n_tokens=n_tokens.value if isinstance(n_tokens, ast.Constant) else None)
+        told = assigned.get("N_TOKENS")
+        n_tokens = told.value if isinstance(told, ast.Constant) and isinstance(told.value, int) else None
+        scale = Scale(n_tokens=n_tokens)
         return Imported(
             plan=RunPlan(schedule=configs.schedule(path, [(1.0, mixture)]), scale=scale),
             domains=tuple(one for _, one in sorted(domains.items())),

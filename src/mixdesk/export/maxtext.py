@@ -152,7 +152,7 @@ def _whole(weights: Mapping[str, float]) -> dict[str, int]:
 
 def _json(order: Order, rows: Mapping[str, float]) -> str:
     lines = [
-        f"  {configs.quoted(name)}: {{\"path\": {configs.quoted(glob.escape(f'{order.data}/{name}') + SUFFIX)}, "
+        f'  {configs.quoted(name)}: {{"path": {configs.quoted(glob.escape(f"{order.data}/{name}") + SUFFIX)}, '
         f'"weight": {weight!r}}}'
         for name, weight in rows.items()
     ]
@@ -170,8 +170,8 @@ def _script(order: Order, stages: list[OrderStage], names: list[str]) -> str:
     lines = ["#!/bin/sh", *configs.header(order, SENTENCE, ARITHMETIC)]
     lines += [f"# {name}: {stage.n_tokens} tokens" for name, stage in zip(names, stages, strict=True)]
     lines += [
-        "# TRAIN is your command, such as `python3 -m MaxText.train base.yml run_name=mine`: one run_name for all stages,",
-        "# which go on from its checkpoint. The weights count whole documents, so they must not be cut (use_truncation),",
+        "# TRAIN is your command, such as `python3 -m MaxText.train base.yml run_name=mine`, one name for all stages:",
+        "# they go on from its checkpoint. The weights count whole documents, which must not be cut (use_truncation),",
         "# and a domain that ends would end the run (num_epoch). Paths are relative to the folder this runs in.",
         "set -eu",
     ]
@@ -186,7 +186,7 @@ def _script(order: Order, stages: list[OrderStage], names: list[str]) -> str:
 
 def _losses(stages: list[OrderStage]) -> list[str]:
     lines = [
-        "Weights count documents by their mean length: a share of tokens holds over many documents, not in every batch.",
+        "Weights count documents by their mean length: a share of tokens holds over many of them, not in a batch.",
         "grain mixes by whole numbers of which the smallest is 100: a share is off by half a hundredth of it at most.",
     ]
     if len({tuple(sorted(used(stage))) for stage in stages}) > 1:

@@ -136,7 +136,7 @@ class OlmoCore:
             try:
                 for source in sources.sources:
                     source.paths = [str(out / one) for one in source.paths]
-                    source.validate()
+                    source.validate()  # type: ignore[no-untyped-call]
                 config = SourceMixtureDatasetConfig(
                     source_list=sources, requested_tokens=stage.n_tokens, render_tables=False, quiet=True,
                     global_batch_size=order.need("batch_tokens"),
@@ -162,7 +162,7 @@ class OlmoCore:
             realised = tuple((name, count / total) for name, count in tokens.items())
             found.append(Realised(asked=asked, realised=realised, n_tokens=total))
         how = (
-            f"Read by SourceMixtureList, selected by SourceMixtureDatasetConfig and drawn from NumpyFSLDatasetMixture of "
+            "Read by SourceMixtureList, selected by SourceMixtureDatasetConfig, drawn from NumpyFSLDatasetMixture of "
             f"{self.package}: {drawn:,} sequences."
         )
         return Verification(stages=tuple(found), how=how)

@@ -32,11 +32,13 @@ def assigned(tree: ast.Module) -> dict[str, ast.expr]:
     """Name or attribute → the value given to it last, anywhere in the file; pairs of names one by one."""
     found: dict[str, ast.expr] = {}
     for node in ast.walk(tree):
-        for target in node.targets if isinstance(node, ast.Assign) else ():
+        if not isinstance(node, ast.Assign):
+            continue
+        for target in node.targets:
             if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
                 found |= {ast.unparse(k): v for k, v in zip(target.elts, node.value.elts, strict=False)}
             else:
-                found[ast.unparse(target)] = node.value  # type: ignore[attr-defined]
+                found[ast.unparse(target)] = node.value
     return found
 
 

@@ -2,8 +2,8 @@
 
     choose_d = w_d T / L by largest remainder
 
-w_d share of the stage's T tokens, L tokens of a sample: every sample holds as many, so that a share of samples is one of
-tokens.
+w_d share of the stage's T tokens, L tokens of a sample: every sample holds as many, so that a share of samples is
+one of tokens.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from mixdesk.core.scale import Scale
 from mixdesk.export import configs
 from mixdesk.export.units import as_stage, used, whole
 
-SENTENCE = "Streaming chooses so many samples of each stream in an epoch, which is the stage; one too small is repeated."
+SENTENCE = "Streaming chooses so many samples of each stream in an epoch, the stage; one too small is repeated."
 ARITHMETIC = "choose = share of tokens x tokens of the stage / tokens of a sample, by largest remainder"
 RUN = "run.sh"
 # How our own files say that samples are of one length.
@@ -71,7 +71,7 @@ class Streaming:
             write_text(out / RUN, _script(order, stages, names))
             names.append(RUN)
         losses = [
-            "What a domain has beyond whole samples is left out; a domain passed more than once gets whole passes and a "
+            "What a domain has beyond whole samples is left out; one passed more than once gets whole passes and a "
             "random part."
         ]
         if len(stages) > 1:
@@ -113,7 +113,8 @@ class Streaming:
         is_counted = known is not None and end > len(files)
         return Imported(
             plan=RunPlan(
-                schedule=configs.schedule(path, ends), scale=Scale(n_tokens=round(end * known) if is_counted else None)
+                schedule=configs.schedule(path, ends),
+                scale=Scale(n_tokens=round(end * (known or 0)) if is_counted else None),
             ),
             unit="tokens" if known is not None else "samples",
             domains=tuple(one for _, one in sorted(domains.items())),
@@ -158,7 +159,7 @@ def _drawn(
         ValueError: a sample of another length.
     """
 
-    class Numbered(package.StreamingDataset):  # type: ignore[misc,name-defined]
+    class Numbered(package.StreamingDataset):  # type: ignore[misc]
         def __getitem__(self, at: int) -> tuple[int, Any]:
             return at, super().__getitem__(at)
 
@@ -235,7 +236,7 @@ def _yaml(order: Order, counts: Mapping[str, int], which: str) -> str:
 def _script(order: Order, stages: list[OrderStage], names: list[str]) -> str:
     lines = ["#!/bin/sh", *configs.header(order, SENTENCE, ARITHMETIC)]
     lines += [
-        "# TRAIN is your command. It is given a stage's file, the tokens at which the stage ends, and the number of the",
+        "# TRAIN is your command. It is given a stage's file, the tokens at which it ends, and the number of the",
         "# stage: from the second on it loads the last checkpoint and leaves out the saved state of the data loader.",
         "set -eu",
     ]
@@ -295,9 +296,7 @@ def _counts(folder: Path, name: str, stream: Mapping[str, Any]) -> Domain | None
 
 def _one_length(counted: Mapping[str, Domain | None]) -> int | None:
     """Mean tokens of a sample where all streams have the same, as samples of one length do."""
-    means = {
-        (one.n_tokens or 0) / one.n_docs if one is not None and one.n_docs else None for one in counted.values()
-    }
+    means = {(one.n_tokens or 0) / one.n_docs if one is not None and one.n_docs else None for one in counted.values()}
     mean = means.pop() if len(means) == 1 else None
     return int(mean) if mean is not None and mean.is_integer() and mean > 0 else None
 

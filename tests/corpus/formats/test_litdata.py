@@ -28,7 +28,7 @@ def test_litdata_reads_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, top
     found = [block.tolist() for block in litdata.StreamingDataset(str(tmp_path / "web"), item_loader=loader)]
     expected, at = [], 0
     for chunk in json.loads((tmp_path / "web" / "index.json").read_text())["chunks"]:
-        flat = sum(docs[at : at + chunk["chunk_size"]], [])
+        flat = [token for doc in docs[at : at + chunk["chunk_size"]] for token in doc]
         expected += [flat[i : i + 16] for i in range(0, len(flat) - 15, 16)]
         at += chunk["chunk_size"]
     assert found == expected
