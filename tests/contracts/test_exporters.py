@@ -65,11 +65,11 @@ def test_the_target_trains_what_was_asked(name: str, case: str, tmp_path: Path) 
     exporter, order = registry.make("exporters", Plug(name=name)), ORDERS[case]
     export = written(exporter, order, tmp_path)
     if exporter.data:
-        write_made(order, exporter.data, tmp_path / order.data)
+        write_made(order, exporter.data.format(seq_len=order.seq_len), tmp_path / order.data)
     try:
         found = exporter.verify(tmp_path, export, 100_000)
     except ModuleNotFoundError as error:
         pytest.skip(f"needs {exporter.package}: make verify ({error.name})")
     assert len(found.stages) == len(export.stages)
     for stage in found.stages:
-        assert stage.error <= 1e-3, (stage.asked, stage.realised)
+        assert stage.error <= max(1e-3, 4.0 * stage.chance), (stage.asked, stage.realised)

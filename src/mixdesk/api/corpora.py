@@ -373,7 +373,7 @@ def export_corpus(folder: Path | str, out: Path | str, format: Plug | str) -> li
     Args:
         folder: a built corpus.
         out: folder to write into.
-        format: `megatron`, `mds`, `olmo_npy` or `datatrove`.
+        format: `megatron`, `mds`, `olmo_npy`, `datatrove` or `litdata`.
 
     Raises:
         InputError: no corpus with tokens there, or a domain's name or an id that the format cannot hold.

@@ -290,7 +290,8 @@ def _write_data(
     from mixdesk.export.data import write_data, write_stages
 
     order, folder, layout = export.order, out / export.order.data, export.layout.name
-    if layout == "domains" and not exporter.data:
+    form = exporter.data.format(seq_len=order.seq_len)
+    if layout == "domains" and not form:
         return
     if store is None or not store.corpus.shards:
         if layout != "domains":
@@ -299,12 +300,12 @@ def _write_data(
                 bound="a built corpus", remedy="name one with --corpus",
             )  # fmt: skip
     elif layout == "domains":
-        write_data(store, exporter.data, folder, order.names, share, progress)
+        write_data(store, form, folder, order.names, share, progress)
     else:
         pairs = zip(export.stages, order.stages(), strict=True)
         spent = [{one.domain: one.weight * stage.n_tokens for one in written.shares} for written, stage in pairs]
         if layout == "stages":
-            write_stages(store, exporter.data, folder, spent, share, progress)
+            write_stages(store, form, folder, spent, share, progress)
         else:
             write_blend(store, folder, spent, share=share, progress=progress, **dict(export.layout.options))
 

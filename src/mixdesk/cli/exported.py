@@ -31,8 +31,9 @@ def print_export(export: Export, out: Path) -> None:
 
 
 def print_verification(found: Verification, *, as_json: bool = False) -> int:
-    """Shares asked and realised; the exit code: 1 where one is off by more than a thousandth."""
+    """Shares asked and realised; the exit code: 1 where one is off by more than a thousandth and chance."""
     worst = max((stage.error for stage in found.stages), default=0.0)
+    allowed = max([TOLERANCE, *(4.0 * stage.chance for stage in found.stages)])
     if not as_json:
         say(f"\n{found.how}")
         for i, stage in enumerate(found.stages, 1):
@@ -41,8 +42,8 @@ def print_verification(found: Verification, *, as_json: bool = False) -> int:
                 [{"domain": name, "asked": share, "realised": realised.get(name, 0.0)} for name, share in stage.asked],
                 title=f"Stage {i}, {stage.n_tokens:,} tokens drawn:",
             )
-        say(f"Largest difference: {worst:.6f}" + ("" if worst <= TOLERANCE else f", more than {TOLERANCE:g}"))
-    return 0 if worst <= TOLERANCE else 1
+        say(f"Largest difference: {worst:.6f}" + ("" if worst <= allowed else f", more than {allowed:g}"))
+    return 0 if worst <= allowed else 1
 
 
 def print_mixture(found: Imported, *, as_json: bool = False) -> None:

@@ -229,11 +229,15 @@ def in_tokens(found: Imported) -> Imported:
 
 @core_type
 class Realised:
-    """What a stage trains on by the target's own code: shares of tokens `asked` and `realised`, over `n_tokens`."""
+    """What a stage trains on by the target's own code: shares of tokens `asked` and `realised`, over `n_tokens`.
+
+    `chance` is the standard deviation of a share where the target draws at random, 0 where it does not.
+    """
 
     asked: Pairs
     realised: Pairs
     n_tokens: int
+    chance: float = 0.0
 
     def __post_init__(self) -> None:
         put(self, asked=checks.pairs("asked", self.asked), realised=checks.pairs("realised", self.realised))

@@ -199,8 +199,8 @@ class Exporter(Protocol):
     """A plan as the files of somebody's trainer.
 
     `package` pinned requirement whose own parser and sampler `verify` runs; empty: it installs on no plain machine, and
-    files are checked against the documented schema alone. `data` name of the format of the token data that it reads,
-    `rows` for JSON lines of texts, empty where it reads none.
+    files are checked against the documented schema alone. `data` format of the token data that it reads, with options,
+    where `{seq_len}` is the order's; `rows` for JSON lines of texts, empty where it reads none.
     """
 
     title: ClassVar[str]

@@ -26,6 +26,7 @@ from mixdesk.corpus.shards import MANIFEST, Manifest, TokenStore, open_store
 MARKS = {
     "*.ds.index": "datatrove",
     "*.idx": "megatron",
+    "chunk-*-*.bin": "litdata",
     "index.json": "mds",
     "*.npy": "olmo_npy",
 }

@@ -8,4 +8,9 @@ PARTS: dict[str, str] = {
     "nanotron": "nanotron:Nanotron",
     "levanter": "levanter:Levanter",
     "files": "files:Files",
+    "olmo_core": "olmo_core:OlmoCore",
+    "litgpt": "litgpt:Litgpt",
+    "streaming": "streaming:Streaming",
+    "maxtext": "maxtext:Maxtext",
+    "torchtitan": "torchtitan:Torchtitan",
 }

@@ -41,7 +41,7 @@ def write_data(
 
     Args:
         store: a corpus with tokens.
-        form: name of the format.
+        form: the format, with options: `megatron`.
         out: folder.
         names: domains.
         share: the first documents that hold so much of each domain's tokens; all of them at 1.
@@ -138,7 +138,7 @@ def _write_part(store: TokenStore, form: str, part: TokenPart, out: Path, picked
         return
     own = {"dtype": store.manifest.dtype, "separator": store.separator, "tokenizer": store.corpus.tokenizer.name}
     chosen = replace(part, lengths=part.lengths[picked], ids=lambda k: part.ids(int(picked[k])))
-    registry.make("formats", Plug(name=form), **own).write([chosen], out)
+    registry.make("formats", Plug.parse(form), **own).write([chosen], out)
 
 
 def counts(store: TokenStore, share: float = 1.0) -> tuple[Domain, ...]:

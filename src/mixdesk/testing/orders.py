@@ -94,7 +94,7 @@ def write_made(order: Order, form: str, out: Path) -> None:
         )
     if form != "rows":
         known = {"dtype": "uint16", "separator": SEPARATOR, "tokenizer": "bytes"}
-        registry.make("formats", Plug(name=form), **known).write(parts, out)
+        registry.make("formats", Plug.parse(form), **known).write(parts, out)
 
 
 def _lengths(n_tokens: int, n_docs: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -177,3 +177,10 @@ def test_another_json_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "index.json").write_text(text)
     with pytest.raises(InputError, match="cannot be read as token data"):
         Mds().read(tmp_path)
+
+
+def test_samples_of_one_length_run_over_documents(tmp_path: Path) -> None:
+    docs = some(60_000, LENGTHS)
+    Mds(seq_len=100).write([part_of(docs)], tmp_path)
+    flat = np.concatenate(docs).tolist()
+    assert found_by(Mds(), tmp_path) == [flat[i : i + 100] for i in range(0, len(flat) - 99, 100)]

@@ -5,4 +5,5 @@ PARTS: dict[str, str] = {
     "mds": "mds:Mds",
     "olmo_npy": "olmo_npy:OlmoNpy",
     "datatrove": "datatrove:Datatrove",
+    "litdata": "litdata:Litdata",
 }

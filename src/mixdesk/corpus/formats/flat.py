@@ -7,7 +7,7 @@ where the format is a file, a folder where it is a folder. Ids are read when ask
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +155,52 @@ def by_place(parts: Sequence[TokenPart], out: Path) -> list[tuple[Path, list[Tok
         stem = part.domain if part.split == "train" else f"{part.domain}.{part.split}"
         found.setdefault(out / stem, []).append(part)
     return list(found.items())
+
+
+class Sequences:
+    """Ids of sequence k of a part cut into `seq_len` tokens each, running over its documents; the rest is left out.
+
+    Keeps the last document read, so that one after another reads each document once.
+    """
+
+    def __init__(self, part: TokenPart, seq_len: int) -> None:
+        self.part, self.seq_len = part, seq_len
+        self.ends = np.cumsum(part.lengths)
+        self.last: tuple[int, NDArray[np.int64]] = (-1, np.zeros(0, dtype=np.int64))
+
+    def __call__(self, sequence: int) -> NDArray[np.int64]:
+        """Its ids (seq_len,)."""
+        at, end, found = sequence * self.seq_len, (sequence + 1) * self.seq_len, []
+        document = int(np.searchsorted(self.ends, at, side="right"))
+        while at < end:
+            if self.last[0] != document:
+                self.last = (document, ids_of(self.part, document))
+            start = int(self.ends[document]) - int(self.part.lengths[document])
+            found.append(self.last[1][at - start : end - start])
+            at, document = min(int(self.ends[document]), end), document + 1
+        return np.concatenate(found)
+
+
+def sequences(part: TokenPart, seq_len: int) -> TokenPart:
+    """A part whose documents are the whole sequences of `seq_len` tokens of another."""
+    n = int(part.lengths.sum()) // seq_len
+    return replace(part, lengths=np.full(n, seq_len, dtype=np.int64), ids=Sequences(part, seq_len))
+
+
+def cuts(group: Sequence[TokenPart], width: int, most: int, extra: int = 0) -> list[tuple[TokenPart, int, int]]:
+    """(part, first, last) documents of each piece of a file, of `width` bytes an id and `extra` a document, so that
+    none is over `most` bytes but for one long document.
+    """
+    found = []
+    for part in group:
+        ends = np.cumsum(part.lengths * width + extra)
+        first = 0
+        while first < len(ends):
+            done = ends[first - 1] if first else 0
+            last = max(int(np.searchsorted(ends, done + most, side="right")), first + 1)
+            found.append((part, first, last))
+            first = last
+    return found
 
 
 def place_of(stem: str) -> tuple[str, str]:

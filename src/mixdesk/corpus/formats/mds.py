@@ -20,11 +20,13 @@ from mixdesk.corpus.formats.flat import (
     Ids,
     by_place,
     check_ids,
+    cuts,
     damaged,
     dtype_for_ids,
     find,
     ids_of,
     place_of,
+    sequences,
     tokenised,
 )
 
@@ -46,7 +48,8 @@ class Mds:
     Checked against mosaicml-streaming 0.13.0.
 
     Fields: `column` of the ids; `dtype` of the ids in `bytes` (None: int64, as llm-foundry has it) and to write (None:
-    the narrowest that holds them all).
+    the narrowest that holds them all); `seq_len` to write samples of so many ids each, documents joined and the rest
+    of a domain left out, as llm-foundry wants them (None: a sample is a document).
     """
 
     title: ClassVar[str] = "Mosaic MDS, as llm-foundry reads it"
@@ -54,8 +57,11 @@ class Mds:
 
     column: str = "tokens"
     dtype: str | None = None
+    seq_len: int | None = None
 
     def __post_init__(self) -> None:
+        if self.seq_len is not None:
+            checks.count("seq_len", self.seq_len, 1)
         if self.dtype is not None:
             checks.one_of("dtype", self.dtype, WHOLE)
 
@@ -78,6 +84,8 @@ class Mds:
         Raises:
             InputError: a name that leads out of the folder, an id over 2³² - 1, or a disk that is full.
         """
+        if self.seq_len is not None:
+            parts = [sequences(part, self.seq_len) for part in parts]
         dtype = dtype_for_ids(parts, self.dtype if self.dtype in TYPES else None)
         config = {
             "column_encodings": [f"ndarray:{dtype}"], "column_names": [self.column], "column_sizes": [None],
@@ -88,7 +96,7 @@ class Mds:
             shards: list[dict[str, Any]] = []
             with atomic(stem / INDEX) as handle:
                 (stem / INDEX).unlink(missing_ok=True)
-                for part, first, last in _cuts(group, np.dtype(dtype).itemsize):
+                for part, first, last in cuts(group, np.dtype(dtype).itemsize, SHARD_BYTES, 13):
                     path = stem / f"shard.{len(shards):05d}.mds"
                     n_bytes = _write_shard(path, part, (first, last), config)
                     raw = {"basename": path.name, "bytes": n_bytes, "hashes": {}}
@@ -198,20 +206,6 @@ def _shape_head(path: Path, at_n: NDArray[np.int64], sizes_n: NDArray[np.int64],
         if first >> 2 != 1 or 1 + (1 << (first & 3)) != head_n[0]:
             raise damaged(path, f"arrays of {first >> 2} axes", "one axis, the ids of a document")
     return head_n
-
-
-def _cuts(group: Sequence[TokenPart], width: int) -> list[tuple[TokenPart, int, int]]:
-    """(part, first, last) documents of each shard, so that none is over `SHARD_BYTES` but for one long document."""
-    found = []
-    for part in group:
-        ends = np.cumsum(part.lengths * width + 13)
-        first = 0
-        while first < len(ends):
-            done = ends[first - 1] if first else 0
-            last = max(int(np.searchsorted(ends, done + SHARD_BYTES, side="right")), first + 1)
-            found.append((part, first, last))
-            first = last
-    return found
 
 
 def _write_shard(path: Path, part: TokenPart, cut: tuple[int, int], config: dict[str, Any]) -> int:
