@@ -2,4 +2,7 @@
 
 PARTS: dict[str, str] = {
     "card": "card:Card",
+    "hf": "hf:HuggingFace",
+    "trl": "trl:Trl",
+    "llama_factory": "llama_factory:LlamaFactory",
 }
