@@ -5,4 +5,6 @@ PARTS: dict[str, str] = {
     "hf": "hf:HuggingFace",
     "trl": "trl:Trl",
     "llama_factory": "llama_factory:LlamaFactory",
+    "axolotl": "axolotl:Axolotl",
+    "ms_swift": "ms_swift:MsSwift",
 }

@@ -12,6 +12,7 @@ from mixdesk.core.errors import InputError
 from mixdesk.core.export import Export, Order
 from mixdesk.core.files import read_json, read_text
 from mixdesk.core.mixture import Mixture, Schedule, Stage
+from mixdesk.core.plan import Plug
 from mixdesk.export.units import used
 
 SIDECAR = "mixdesk.json"
@@ -29,13 +30,18 @@ def header(order: Order, sentence: str, arithmetic: str) -> list[str]:
     return [line.replace("\n", " ") for line in lines]
 
 
+def layout(order: Order, *, fresh: bool) -> Plug:
+    """How data are laid out: each domain once or, where there are stages, each with documents of its own."""
+    return Plug(name="stages" if fresh and len(order.plan.schedule.stages) > 1 else "domains")
+
+
 def stage_data(order: Order, i: int, *, fresh: bool) -> str:
-    """Folder of the data of stage i: the order's, or a part of it where each stage has documents of its own."""
-    return f"{order.data}/stage{i}" if fresh else order.data
+    """Folder of the data of stage i, by that layout."""
+    return f"{order.data}/stage{i}" if layout(order, fresh=fresh).name == "stages" else order.data
 
 
 def repeats(order: Order) -> list[str]:
-    """What a loader repeats that starts every domain anew at each stage, though unseen tokens remain, in plain words."""
+    """What a loader repeats that starts every domain anew at each stage, though unseen tokens remain."""
     passes: dict[str, list[float]] = {}
     for stage in order.stages():
         for name, weight in used(stage).items():
@@ -67,10 +73,15 @@ def names_of(paths: Sequence[str], beside: Path) -> list[str]:
         shared = ""
     found = []
     for path in paths:
-        fits = [name for name in known if path == name or path.endswith("/" + name)]
+        fits = [name for name in known if path.endswith("/" + name)]
         plain = path if shared in ("", ".") else PurePosixPath(path).relative_to(shared).as_posix()
         found.append(max(fits, key=len) if fits else plain)
     return found
+
+
+def named(order: Order, path: str) -> str:
+    """The domain of an order whose data lie at a path; the path where there is none."""
+    return max((name for name in order.names if path.endswith("/" + name)), key=len, default=path)
 
 
 def merged(names: Sequence[str], weights: Sequence[float], notes: list[str]) -> dict[str, float]:

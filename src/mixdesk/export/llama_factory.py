@@ -25,7 +25,7 @@ from mixdesk.export.configs import header, merged, no_file, quoted, read_yaml, r
 
 INFO = "dataset_info.json"
 # What LLaMA-Factory imports beside its own code, and does not use to read a data set.
-_ABSENT = ("transformers", "peft", "torchaudio", "modelscope", "omegaconf", "av", "librosa", "trl")
+_ABSENT = ("torch", "transformers", "peft", "torchaudio", "modelscope", "omegaconf", "av", "librosa", "trl")
 _CODE = '''
 import json
 import numpy as np
@@ -109,7 +109,7 @@ class LlamaFactory:
                 bench.prepare()
             configs = [read_yaml(bench.folder / f"stage{i}.yaml") for i in range(len(export.stages))]
             wanted = [{key: one[key] for key in _KEYS if key in one} for one in configs]
-            drawn = run_apart(_CODE, _ABSENT, {"configs": wanted}, bench.folder)
+            drawn = run_apart(_CODE, {"configs": wanted}, bench.folder, absent=_ABSENT)
             for i, stage in enumerate(export.stages):
                 spent = {one.domain: 0.0 for one in stage.shares}
                 for name, lengths in drawn[i].items():
