@@ -44,6 +44,7 @@ EXTRAS = {
     "botorch": "bayes",
     "gpytorch": "bayes",
     "ray": "cluster",
+    "yaml": "export",
 }
 
 

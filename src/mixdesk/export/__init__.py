@@ -7,4 +7,5 @@ PARTS: dict[str, str] = {
     "llama_factory": "llama_factory:LlamaFactory",
     "axolotl": "axolotl:Axolotl",
     "ms_swift": "ms_swift:MsSwift",
+    "weights": "weights:Weights",
 }
