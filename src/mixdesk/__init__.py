@@ -13,7 +13,7 @@ __version__ = version("mixdesk")
 
 _HOMES = {
     "mixdesk.api": (
-        "Evidence Predictions ask_study build_corpus check_corpus compare_laws confirm_recipe demo "
+        "Evidence Predictions ask_study build_corpus check_corpus compare_laws confirm_recipe demo doubt_mixture "
         "export_corpus export_recipe export_study export_trials extend_study fit_law gather_evidence "
         "import_corpus import_study installed_documents learning_curve load_fit make_recipe manual_documents "
         "measure_overlap new_study open_corpus open_study pareto parts predict predict_csv rank_laws "

@@ -37,6 +37,7 @@ from mixdesk.api.laws import (
 )
 from mixdesk.api.recipes import (
     confirm_recipe,
+    doubt_mixture,
     make_recipe,
     pareto,
     read_recipe,
@@ -67,6 +68,7 @@ __all__ = [
     "compare_laws",
     "confirm_recipe",
     "demo",
+    "doubt_mixture",
     "export_corpus",
     "export_recipe",
     "export_study",

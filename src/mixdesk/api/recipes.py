@@ -20,13 +20,14 @@ from mixdesk.core.errors import InputError, NotEnoughEvidence
 from mixdesk.core.files import read_json, write_json
 from mixdesk.core.mixture import Mixture, Stage
 from mixdesk.core.objective import Objective
-from mixdesk.core.plan import Plug, Recommendation
+from mixdesk.core.plan import Plug, Recommendation, RunPlan
 from mixdesk.core.protocols import Progress
 from mixdesk.core.recipe import NATURAL, RIVALS, CardScore, Move, ParetoPoint, PredictionCard, Recipe
 from mixdesk.core.trial import StudyView
 from mixdesk.recipe import card, compose, confirm, moves
+from mixdesk.recipe.doubts import Doubts, doubts
 from mixdesk.recipe.judge import FEW_PER_DOMAIN, FIRM_PAIRS, Ground, Weakness, weakness
-from mixdesk.recipe.predicted import OBJECTIVE, rung_of
+from mixdesk.recipe.predicted import OBJECTIVE, rung_of, spoken
 from mixdesk.recipe.start import MAX_EPOCHS, Start, start_mixtures
 from mixdesk.recipe.why import Why, explain
 from mixdesk.search.ladder import general_mixture
@@ -247,6 +248,26 @@ def why_weight(
         notes.append("The study has more answers than the recipe knew: make the recipe again.")
     part = registry.make("laws", found.law)
     return explain(view, part, found.fit, asked, domain, name=found.law.name, notes=notes)
+
+
+def doubt_mixture(study: Study, plan: RunPlan, *, law: Plug | str | None = None) -> Doubts:
+    """Which weights of somebody's mixture the law knows least about: where a next trial would tell most.
+
+    `plan`: as `read_mixture` gives it, in shares of tokens; `law`: default the study's.
+
+    Raises:
+        InputError: a domain that the study has not.
+        NotEnoughEvidence: no law can be fitted, or it does not say how sure it is.
+    """
+    view = study.view()
+    found = _evidence(study, law, view.objective)
+    weak = _weakness(view, found)
+    notes = () if weak is None else (f"{weak.reason} What it says of a single weight is worth as little. {weak.remedy}",)
+    today = spoken(view, plan.schedule)
+    w_qd = np.array([today.over(view.domains)])
+    return Doubts(
+        found=doubts(view, found.fit, today), law=found.law.name, rung=rung_of(view, found.fit, w_qd).label, notes=notes
+    )
 
 
 def worth_more(
