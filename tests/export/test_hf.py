@@ -6,6 +6,7 @@ import json
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import mixdesk as mx
@@ -46,7 +47,10 @@ def test_weights_given_to_a_row_sampler_train_something_else_and_ours_what_was_a
     wanted = order(SHORT, (1.0, THREE), n_tokens=10_000)
     export = HuggingFace().export(wanted, tmp_path)
     write_even(wanted, tmp_path)
-    parts = [datasets.Dataset.from_json(str(tmp_path / "data" / f"{name}.jsonl"), cache_dir=str(tmp_path / "c")) for name in VECTOR]
+    parts = [
+        datasets.Dataset.from_json(str(tmp_path / "data" / f"{name}.jsonl"), cache_dir=str(tmp_path / "c"))
+        for name in VECTOR
+    ]
     drawn = datasets.interleave_datasets(
         [part.to_iterable_dataset().repeat(None) for part in parts], probabilities=[0.6, 0.3, 0.1], seed=0
     )
@@ -67,7 +71,10 @@ def test_the_stream_draws_the_shares_too_and_as_many_rows(tmp_path: Path) -> Non
     assert script["PROBABILITIES"][0] == pytest.approx({"web": 0.491803, "code": 0.491803, "books": 0.016393}, abs=1e-6)
     drawn = words_of(script["stream"](0))
     assert drawn == pytest.approx(THREE, abs=0.03)
-    assert any("about 0.75 %" in line for line in export.losses)
+    counts = np.random.default_rng(0).multinomial(9_150, [30 / 61, 30 / 61, 1 / 61], size=2_000) * [40, 20, 200]
+    spread = 100 * (counts / counts.sum(axis=1, keepdims=True)).std(axis=0).max()
+    told = next(float(line.split("about ")[1].split(" %")[0]) for line in export.losses if "at random" in line)
+    assert told == pytest.approx(spread, rel=0.05)
 
 
 def test_a_stage_goes_on_where_the_last_one_ended_until_all_was_seen(tmp_path: Path) -> None:

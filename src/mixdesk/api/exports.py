@@ -223,8 +223,8 @@ def _shared_text(corpus: Path | str, found: Imported) -> list[str]:
         return []
     words = measured["window_words"]
     return [
-        f"`{one}` shares {largest:.0%} of its {words}-word windows with `{other}`, the most of any two domains here: what "
-        "the mixture has of such text is more than either weight says."
+        f"`{one}` shares {largest:.0%} of its {words}-word windows with `{other}`, the most of any two domains here: "
+        "what the mixture has of such text is more than either weight says."
     ]
 
 

@@ -17,10 +17,11 @@ from mixdesk.api.laws import Evidence, gather_evidence, observations, plug_of, s
 from mixdesk.api.studies import make_strategy, make_trainer, open_study
 from mixdesk.core import checks, registry
 from mixdesk.core.errors import InputError, NotEnoughEvidence
+from mixdesk.core.export import Imported
 from mixdesk.core.files import read_json, write_json
 from mixdesk.core.mixture import Mixture, Stage
 from mixdesk.core.objective import Objective
-from mixdesk.core.plan import Plug, Recommendation, RunPlan
+from mixdesk.core.plan import Plug, Recommendation
 from mixdesk.core.protocols import Progress
 from mixdesk.core.recipe import NATURAL, RIVALS, CardScore, Move, ParetoPoint, PredictionCard, Recipe
 from mixdesk.core.trial import StudyView
@@ -250,20 +251,27 @@ def why_weight(
     return explain(view, part, found.fit, asked, domain, name=found.law.name, notes=notes)
 
 
-def doubt_mixture(study: Study, plan: RunPlan, *, law: Plug | str | None = None) -> Doubts:
+def doubt_mixture(study: Study, mixture: Imported, *, law: Plug | str | None = None) -> Doubts:
     """Which weights of somebody's mixture the law knows least about: where a next trial would tell most.
 
-    `plan`: as `read_mixture` gives it, in shares of tokens; `law`: default the study's.
+    `mixture`: as `read_mixture` gives it; `law`: default the study's.
 
     Raises:
-        InputError: a domain that the study has not.
+        InputError: a domain that the study has not, or shares that are not of tokens.
         NotEnoughEvidence: no law can be fitted, or it does not say how sure it is.
     """
+    if mixture.unit != "tokens":
+        raise InputError(
+            "a study speaks of shares of tokens", value=f"shares of {mixture.unit}", bound="shares of tokens",
+            remedy="name a corpus with its counts, which turns the ones into the others",
+        )  # fmt: skip
     view = study.view()
     found = _evidence(study, law, view.objective)
     weak = _weakness(view, found)
-    notes = () if weak is None else (f"{weak.reason} What it says of a single weight is worth as little. {weak.remedy}",)
-    today = spoken(view, plan.schedule)
+    notes = (
+        () if weak is None else (f"{weak.reason} What it says of a single weight is worth as little. {weak.remedy}",)
+    )
+    today = spoken(view, mixture.plan.schedule)
     w_qd = np.array([today.over(view.domains)])
     return Doubts(
         found=doubts(view, found.fit, today), law=found.law.name, rung=rung_of(view, found.fit, w_qd).label, notes=notes

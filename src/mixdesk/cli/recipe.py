@@ -91,7 +91,7 @@ def make(  # noqa: PLR0913  (its parameters are the command line)
 
 
 @app.command()
-def show(  # noqa: PLR0913  (its parameters are the command line)
+def show(
     path: Path = RECIPE,
     why: str | None = typer.Option(
         None, help="A domain or pattern: what its weight rests on, and the trials behind it. Needs the study's folder."
@@ -114,7 +114,7 @@ def show(  # noqa: PLR0913  (its parameters are the command line)
     """
     if form is not None:
         found = mixdesk.read_mixture(path, form, corpus=corpus, n_tokens=n_tokens)
-        doubts = None if study is None else mixdesk.doubt_mixture(mixdesk.open_study(study), found.plan)
+        doubts = None if study is None else mixdesk.doubt_mixture(mixdesk.open_study(study), found)
         print_mixture(found, doubts, as_json=as_json)
         return
     recipe = mixdesk.read_recipe(path)

@@ -1,8 +1,8 @@
 """A trainer's own code in a process of its own, with stand-ins for the packages that its reading of data does not use.
 
-Trainers import torch, models, sound and hubs when they only read a data set. Here those packages are modules whose every
-name is an empty class, so that the parser and the sampler run as they are, in a second and without them; if either did
-use one, it would fail. No network is used.
+Trainers import torch, models, sound and hubs when they only read a data set. Here those packages are modules whose
+every name is an empty class, so that the parser and the sampler run as they are, in a second and without them; if
+either did use one, it would fail. No network is used.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from mixdesk.core.errors import InputError
 
-_START = '''
+_START = """
 import importlib.machinery, importlib.util, json, sys, types
 
 class Empty(type):
@@ -64,7 +64,7 @@ try:
     exec(compile(given["code"], "apart", "exec"), {"given": given})
 except ModuleNotFoundError as error:
     open(given["answer"], "w").write(json.dumps({"missing": error.name}))
-'''
+"""
 
 
 def run_apart(

@@ -2,9 +2,9 @@
 
     rows r_d = w_d T / ℓ_d: r_d // D_d times the whole file, then `split: train[:r_d % D_d]`
 
-w_d share of tokens, T tokens of the run, ℓ_d mean tokens of a row, D_d rows. Axolotl 0.19 has no weights: a key `weight` is
-accepted and ignored. It joins the entries of a file and shuffles; with `curriculum_sampling` it keeps their order, which
-carries a schedule in one run.
+w_d share of tokens, T tokens of the run, ℓ_d mean tokens of a row, D_d rows. Axolotl 0.19 has no weights: a key
+`weight` is accepted and ignored. It joins the entries of a file and shuffles; with `curriculum_sampling` it keeps their
+order, which carries a schedule in one run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ABSENT = (
     "torch", "transformers", "peft", "accelerate", "bitsandbytes", "colorama", "axolotl.telemetry",
     "axolotl.utils.trainer", "axolotl.utils.samplers", "axolotl.utils.logging", "axolotl.utils.chat_templates",
 )  # fmt: skip
-_CODE = '''
+_CODE = """
 import json
 import logging
 import axolotl.utils.logging
@@ -48,7 +48,7 @@ parts = [load_dataset_with_config(one, False) for one in datasets_with_name_gene
 parts = [part["train"] if isinstance(part, dict) else part for part in parts]
 rows = merge_datasets(parts, config)
 open(given["answer"], "w").write(json.dumps([rows["domain"][:], [len(text) for text in rows["text"]]]))
-'''
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +94,11 @@ class Axolotl:
         path = path / CONFIG if path.is_dir() else path
         data = read_yaml(path)
         entries = data.get("datasets") if isinstance(data, dict) else None
-        if not isinstance(entries, list) or not entries or not all(isinstance(e, dict) and "path" in e for e in entries):
+        if (
+            not isinstance(entries, list)
+            or not entries
+            or not all(isinstance(e, dict) and "path" in e for e in entries)
+        ):
             raise no_file(path, "no list of datasets", "`datasets:` with `path`")
         script = prepared.script_beside(path, [str(one["path"]) for one in entries])
         return prepared.read_script(script) if script is not None else _read(path, entries)
@@ -115,7 +119,10 @@ class Axolotl:
             names, lengths = run_apart(_CODE, {"config": config}, bench.folder, absent=_ABSENT, bare=_BARE)
             ends = [len(names)]
             if is_prepared:
-                ends = [prepared.count_rows(bench.folder / prepared.prepared_file(i)) or 0 for i in range(len(export.stages))]
+                ends = [
+                    prepared.count_rows(bench.folder / prepared.prepared_file(i)) or 0
+                    for i in range(len(export.stages))
+                ]
             start = 0
             for stage, n_rows in zip(export.stages, ends, strict=True):
                 spent = {one.domain: 0.0 for one in stage.shares}
@@ -125,9 +132,9 @@ class Axolotl:
                 start += n_rows
         return Verification(
             stages=tuple(found),
-            how=f"axolotl {version('axolotl')} checked the entries with SFTDataset, loaded and joined them with its own "
-            "loader (stand-ins for models): every row in its order, its text counted in characters and scaled by the "
-            "tokens per character of its domain.",
+            how=f"axolotl {version('axolotl')} checked the entries with SFTDataset and joined the rows with its own loader "
+            "(stand-ins for models): every row in its order, its text counted in characters and scaled by the tokens per "
+            "character of its domain.",
         )
 
 

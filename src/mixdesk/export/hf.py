@@ -2,9 +2,9 @@
 
     rows r_d = w_d T / ℓ_d, probability of a row q_d = (w_d / ℓ_d) / Σ_j (w_j / ℓ_j)
 
-w_d share of tokens, T tokens of the run, ℓ_d mean tokens of a document. No stopping rule of `interleave_datasets` gives T
-tokens with shares w: the first ends with the scarcest domain, the others repeat or drop the rest. So rows are selected,
-and the stream, which draws at random, is cut after as many rows.
+w_d share of tokens, T tokens of the run, ℓ_d mean tokens of a document. No stopping rule of `interleave_datasets` gives
+T tokens with shares w: the first ends with the scarcest domain, the others repeat or drop the rest. So rows are
+selected, and the stream, which draws at random, is cut after as many rows.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def _wobble(order: Order) -> float:
     for stage in order.stages():
         weights = used(stage)
         mean = 1.0 / math.fsum(weight / order.mean_tokens(name) for name, weight in weights.items())
-        # A share is Σ of lengths over T: with n = T / mean rows its variance is w² (1 - 2 w) ℓ / (w T) + w² E[ℓ²] / (n mean²).
+        # Of n rows of length X the share of a domain has variance (E[X²; in it] (1 - 2 w) + w² E[X²]) / (n mean²).
         second = math.fsum(w * order.mean_tokens(name) for name, w in weights.items()) * mean
         n_rows = stage.n_tokens / mean
         for name, w in weights.items():
@@ -124,10 +124,7 @@ def _wobble(order: Order) -> float:
 
 def _from_call(path: Path) -> Imported:
     module = prepared.tree(path)
-    calls = [
-        node for node in ast.walk(module)
-        if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "interleave_datasets"
-    ]  # fmt: skip
+    calls = [node for node in ast.walk(module) if isinstance(node, ast.Call) and _called(node) == "interleave_datasets"]
     bound = "a call of interleave_datasets with a list of datasets"
     if not calls:
         raise no_file(path, "no interleave_datasets", bound)
@@ -147,11 +144,17 @@ def _from_call(path: Path) -> Imported:
     if node is None:
         notes.append("Without probabilities rows are taken in turn, one from each dataset.")
     elif abs(math.fsum(shares) - 1.0) > 1e-8:
-        notes.append(f"The probabilities sum to {math.fsum(shares):g}; datasets refuses all but 1. They are scaled here.")
+        notes.append(
+            f"The probabilities sum to {math.fsum(shares):g}; datasets refuses all but 1. They are scaled here."
+        )
     rule = given.get("stopping_strategy")
     notes.append(_RULES.get(str(getattr(rule, "value", "first_exhausted")), _RULES["first_exhausted"]))
     stages = [(1.0, merged(names, shares, notes))]
     return Imported(plan=RunPlan(schedule=schedule(path, stages)), unit="rows", notes=tuple(notes))
+
+
+def _called(node: ast.Call) -> str:
+    return str(getattr(node.func, "id", getattr(node.func, "attr", "")))
 
 
 def _value(module: ast.Module, node: ast.expr | None) -> ast.expr | None:

@@ -10,7 +10,7 @@ rule. Probabilities, in files of others, are those of rows.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,7 +26,7 @@ from mixdesk.export.configs import header, merged, no_file, quoted, read_yaml, r
 INFO = "dataset_info.json"
 # What LLaMA-Factory imports beside its own code, and does not use to read a data set.
 _ABSENT = ("torch", "transformers", "peft", "torchaudio", "modelscope", "omegaconf", "av", "librosa", "trl")
-_CODE = '''
+_CODE = """
 import json
 import numpy as np
 from types import SimpleNamespace
@@ -42,7 +42,7 @@ for config in given["configs"]:
     found = _get_merged_dataset(arguments.dataset, model, arguments, training, "pt", return_dict=True)
     out.append({name: [len(row["_prompt"][0]["content"]) for row in rows] for name, rows in found.items()})
 open(given["answer"], "w").write(json.dumps(out))
-'''
+"""
 _KEYS = ("dataset", "dataset_dir", "mix_strategy", "interleave_probs", "cutoff_len", "packing")
 _RULES = {
     "interleave_under": "It stops when the first dataset is used up.",
@@ -70,13 +70,15 @@ class LlamaFactory:
         """
         if not self.prepared:
             return _counted(order, out)
-        sentence = "mixture.py selects the rows by tokens; LLaMA-Factory takes all of them, once, and applies no weight."
+        sentence = (
+            "mixture.py selects the rows by tokens; LLaMA-Factory takes all of them, once, and applies no weight."
+        )
         names = [f"stage{i}" for i in range(len(order.plan.schedule.stages))]
         export = prepared.export_prepared(
             order, out, "llama_factory", sentence, lambda i: _config([names[i]], order), _command
         )
         _write_info({name: {"file_name": prepared.prepared_file(i)} for i, name in enumerate(names)}, out)
-        return _with(export, INFO)
+        return replace(export, files=(INFO, *export.files))
 
     def read(self, path: Path) -> Imported:
         """The mixture of a YAML with its `dataset_info.json`, of the latter alone, or of the folder of an export."""
@@ -119,8 +121,8 @@ class LlamaFactory:
                 found.append(prepared.realised(stage, spent))
         return Verification(
             stages=tuple(found),
-            how=f"llamafactory {version('llamafactory')} read the files with its DataArguments and loaded the rows with "
-            "its own loader (stand-ins for models, sound and hubs): every row, its text counted in characters and "
+            how=f"llamafactory {version('llamafactory')} read the files with its DataArguments and loaded the rows "
+            "with its own loader (stand-ins for models, sound and hubs): every row, its text counted in characters and "
             "scaled by the tokens per character of its domain.",
         )
 
@@ -135,7 +137,8 @@ def _counted(order: Order, out: Path) -> Export:
                 remedy="export with prepared=true, or rename the domain",
             )  # fmt: skip
     amounts = prepared.whole_rows(order)
-    losses, info, files = [], {}, []
+    losses, files = list[str](), list[str]()
+    info: dict[str, dict[str, Any]] = {}
     for i, rows in enumerate(amounts):
         names = {name: name if len(amounts) == 1 else f"{name}@{i}" for name in rows}
         info |= {
@@ -182,12 +185,6 @@ def _write_info(info: dict[str, dict[str, Any]], out: Path) -> None:
     write_text(out / INFO, json.dumps(filled, indent=2, ensure_ascii=False) + "\n")
 
 
-def _with(export: Export, name: str) -> Export:
-    from dataclasses import replace
-
-    return replace(export, files=(name, *export.files))
-
-
 def _info(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(read_text(path)) if path.is_file() else {}
@@ -215,7 +212,9 @@ def _read(path: Path, config: dict[str, Any], info_path: Path) -> Imported:
     rule = str(config.get("mix_strategy", "concat"))
     if rule == "concat":
         if config.get("interleave_probs"):
-            raise no_file(path, "interleave_probs with concat", "interleave_under or interleave_over, as the trainer wants")
+            raise no_file(
+                path, "interleave_probs with concat", "interleave_under or interleave_over, as the trainer wants"
+            )
         amounts: list[float | None] = []
         for name in names:
             entry = info.get(name, {})
@@ -223,7 +222,9 @@ def _read(path: Path, config: dict[str, Any], info_path: Path) -> Imported:
             amounts.append(entry.get("num_samples", there))
         if None in amounts:
             lacking = names[amounts.index(None)]
-            raise no_file(path, f"`{lacking}` without num_samples", "num_samples, or a file that is there to be counted")
+            raise no_file(
+                path, f"`{lacking}` without num_samples", "num_samples, or a file that is there to be counted"
+            )
         if len(set(names)) < len(names):
             notes.append("LLaMA-Factory 0.9.5 takes a dataset that is named twice once only.")
             kept = {name: amount for name, amount in zip(names, amounts, strict=True)}

@@ -2,8 +2,8 @@
 
     rows r_d = w_d T / ℓ_d, written as `data/web.jsonl#150`
 
-w_d share of tokens, T tokens of the run, ℓ_d mean tokens of a row. ms-swift takes whole passes and a random part of so many
-rows, and joins them. Its `--interleave_prob`, in files of others, is a probability of rows.
+w_d share of tokens, T tokens of the run, ℓ_d mean tokens of a row. ms-swift takes whole passes and a random part of so
+many rows, and joins them. Its `--interleave_prob`, in files of others, is a probability of rows.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 import shlex
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import takewhile
 from pathlib import Path
 from typing import ClassVar
 
@@ -29,10 +30,15 @@ _ABSENT = (
     "torch", "transformers", "modelscope", "swift.utils", "swift.hub", "swift.template", "swift.dataset.preprocessor",
     "swift.dataset.register",
 )  # fmt: skip
-_CODE = '''
+_CODE = """
 import json
+import logging
 import numpy as np
 import datasets
+import swift.utils
+
+swift.utils.get_logger = lambda *a, **k: logging.getLogger()
+
 from swift.dataset.dataset_meta import BaseDatasetLoader
 from swift.dataset.dataset_syntax import DatasetSyntax
 
@@ -49,12 +55,12 @@ for words in given["stages"]:
     rows = BaseDatasetLoader.concat_datasets(parts)
     out.append([rows["domain"][:], [len(text) for text in rows["text"]]])
 open(given["answer"], "w").write(json.dumps(out))
-'''
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MsSwift:
-    """`prepared`: a script writes the rows of each stage and ms-swift takes them all; else so many rows of each file."""
+    """`prepared`: a script writes the rows of each stage and ms-swift takes all; else so many rows of each file."""
 
     title: ClassVar[str] = "ms-swift: the datasets of its command line"
     reference: ClassVar[str] = ""
@@ -80,7 +86,8 @@ class MsSwift:
             target="ms_swift", unit="tokens", sentence=sentence, arithmetic="written = weight x tokens of the stage",
             stages=tuple(stages), order=order, files=(SCRIPT, RUN),
             losses=(
-                *prepared.repeated(order), *prepared.restarts(n), "One document of each domain is cut at each end of a stage.",
+                *prepared.repeated(order), *prepared.restarts(n),
+                "One document of each domain is cut at each end of a stage.",
             ),
         )  # fmt: skip
 
@@ -114,18 +121,21 @@ class MsSwift:
                 found.append(prepared.realised(stage, spent))
         return Verification(
             stages=tuple(found),
-            how=f"ms-swift {version('ms-swift')} parsed the words with DatasetSyntax, sampled and joined the rows with its "
-            "own code (stand-ins for models and hubs): every row, its text counted in characters and scaled by the "
+            how=f"ms-swift {version('ms-swift')} parsed the words with DatasetSyntax, sampled and joined the rows with "
+            "its own code (stand-ins for models and hubs): every row, its text counted in characters and scaled by the "
             "tokens per character of its domain.",
         )
 
 
 def _counted(order: Order, out: Path) -> Export:
-    sentence = "The number after # counts rows: ms-swift takes whole passes of the file and a random part, and joins them."
+    sentence = (
+        "The number after # counts rows: ms-swift takes whole passes of the file and a random part, and joins them."
+    )
     arithmetic = "rows = weight x tokens of the stage / mean tokens of a row"
     amounts = prepared.whole_rows(order)
     commands = [
-        _command(order, i, [f"{order.data}/{name}.jsonl#{n}" for name, n in rows.items()]) for i, rows in enumerate(amounts)
+        _command(order, i, [f"{order.data}/{name}.jsonl#{n}" for name, n in rows.items()])
+        for i, rows in enumerate(amounts)
     ]
     write_text(out / RUN, prepared.run_lines(order, commands))
     stages = prepared.rows_as_stages(order, amounts, [RUN] * len(amounts))
@@ -151,8 +161,10 @@ def _commands(path: Path) -> list[tuple[list[str], list[float]]]:
     text = read_text(path).replace("\\\n", " ")
     found = []
     for line in text.splitlines():
+        if line.lstrip().startswith("#"):
+            continue
         try:
-            words = shlex.split(line, comments=True)
+            words = list(takewhile(lambda word: not word.startswith("#"), shlex.split(line)))
         except ValueError as error:
             raise no_file(path, str(error), "a shell script") from None
         given: dict[str, list[str]] = {}

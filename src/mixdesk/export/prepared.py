@@ -2,8 +2,8 @@
 
     w_d T tokens of domain d are w_d T / N_d passes of its file: whole passes, each in its own order, then a part
 
-A place in that endless order is counted in characters of the text, which stand for tokens within a domain, so lengths of
-documents do not matter; a stage begins where the last one ended, and the text at a boundary is cut. w_d share of
+A place in that endless order is counted in characters of the text, which stand for tokens within a domain, so lengths
+of documents do not matter; a stage begins where the last one ended, and the text at a boundary is cut. w_d share of
 tokens, T tokens of the run, N_d unique tokens.
 """
 
@@ -345,12 +345,17 @@ def restarts(n: int) -> list[str]:
     """What a trainer without stages does at the next one, in plain words; nothing where there is one stage."""
     if n == 1:
         return []
-    return [f"This trainer has no stages: {RUN} trains {n} times, and optimizer and learning rate begin anew each time."]
+    return [
+        f"This trainer has no stages: {RUN} trains {n} times, and optimizer and learning rate begin anew each time."
+    ]
 
 
 def run_lines(order: Order, commands: Sequence[str]) -> str:
     """A shell script: each stage goes on from what the last one left; the first argument is the model."""
-    lines = ["#!/bin/sh", *header(order, "In this folder: sh run.sh MODEL", "each stage begins with the last one's model")]
+    lines = [
+        "#!/bin/sh",
+        *header(order, "In this folder: sh run.sh MODEL", "each stage begins with the last one's model"),
+    ]
     return "\n".join([*lines, "set -eu", *commands]) + "\n"
 
 
@@ -389,10 +394,11 @@ def row_losses(order: Order, stages: Sequence[ExportStage]) -> list[str]:
 
 def in_stages(path: Path, found: Sequence[Imported]) -> Imported:
     """Imports of one file per stage as one; stages are taken as equally long, since no such file says how long."""
+    if len(found) == 1:
+        return found[0]
     ends = [(i + 1.0, one.plan.schedule.stages[0].mixture.as_dict()) for i, one in enumerate(found)]
     notes = list(dict.fromkeys(note for one in found for note in one.notes))
-    if len(found) > 1:
-        notes.append("The files do not say how long each stage is: equal lengths are shown.")
+    notes.append("The files do not say how long each stage is: equal lengths are shown.")
     plan = RunPlan(schedule=schedule(path, ends))
     domains = {one.name: one for part in found for one in part.domains}
     return Imported(plan=plan, unit=found[0].unit, domains=tuple(domains.values()), notes=tuple(notes))

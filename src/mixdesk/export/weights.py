@@ -1,8 +1,8 @@
 """Weights alone, as methods pass them on: DoReMi's JSON, olmix's YAML; RegMix's YAML and plain lists are read too.
 
-DoReMi: `train_domain_weights` and `eval_domain_weights`, domain → weight, normalised, over packed sequences, which are shares
-of tokens. olmix: `priors` (`relative_sizes` the natural mixture, `token_counts`) and `constraints` (`target_tokens`,
-`repetition_factor`, the most often that a domain may be passed); `weights` beside them are the mixture.
+DoReMi: `train_domain_weights` and `eval_domain_weights`, domain → weight, normalised, over packed sequences, so they
+are shares of tokens. olmix: `priors` (`relative_sizes` the natural mixture, `token_counts`) and `constraints`
+(`target_tokens`, `repetition_factor`, how often a domain may be passed at most); `weights` beside them are the mixture.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Weights:
         )  # fmt: skip
 
     def read(self, path: Path) -> Imported:
-        """The weights of a file of DoReMi, olmix or RegMix, of a plain mapping domain → weight, or of a folder of ours."""
+        """The weights of a file of DoReMi, olmix or RegMix, of a plain mapping, or of a folder of ours."""
         files = prepared.stage_files(path, "weights*.*")
         return prepared.in_stages(path, [_read(file) for file in files])
 
@@ -90,8 +90,8 @@ class Weights:
             start = stage.end or start
         return Verification(
             stages=tuple(found),
-            how="The files were read back and checked against the documented keys by mixdesk's own reader; no trainer's "
-            "code draws from them.",
+            how="The files were read back and checked against the documented keys by mixdesk's own reader; no "
+            "trainer's code draws from them.",
         )
 
 
@@ -126,7 +126,11 @@ def _read(path: Path) -> Imported:
             raise no_file(path, str(error), "JSON") from None
     else:
         data = read_yaml(path)
-    if isinstance(data, list) and data and all(isinstance(one, dict) and {"domain", "weight"} <= set(one) for one in data):
+    if (
+        isinstance(data, list)
+        and data
+        and all(isinstance(one, dict) and {"domain", "weight"} <= set(one) for one in data)
+    ):
         data = {str(one["domain"]): one["weight"] for one in data}
     if not isinstance(data, dict) or not data:
         raise no_file(path, "no object", "domain → weight, or a file of DoReMi, olmix or RegMix")

@@ -1,8 +1,8 @@
 """Where the law knows least about a mixture: for each domain, the step of its weight whose effect is least certain.
 
-A weight is halved and doubled (a small one goes to the uniform weight), all else in proportion, as far as bounds let; the
-law's joint draws give the difference of the objective to the mixture's own, and the width of its 90 % interval is the
-doubt. A trial at the far end of the widest tells most about this mixture, as far as the law is right about its own
+A weight is halved and doubled (a small one goes to the uniform weight), all else in proportion, as far as bounds let.
+The law's joint draws give the difference of the objective to the mixture's own, and the width of its 90 % interval is
+the doubt. A trial at the far end of the widest tells most about this mixture, as far as the law is right about its own
 uncertainty; where the end lies outside the region of the runs, it is extrapolating.
 """
 
