@@ -132,9 +132,9 @@ class Axolotl:
                 start += n_rows
         return Verification(
             stages=tuple(found),
-            how=f"axolotl {version('axolotl')} checked the entries with SFTDataset and joined the rows with its own loader "
-            "(stand-ins for models): every row in its order, its text counted in characters and scaled by the tokens per "
-            "character of its domain.",
+            how=f"axolotl {version('axolotl')} checked the entries with SFTDataset and joined the rows with its own "
+            "loader (stand-ins for models): every row in its order, its text counted in characters and scaled by the "
+            "tokens per character of its domain.",
         )
 
 
