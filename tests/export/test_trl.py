@@ -142,3 +142,12 @@ def test_stages_of_fractions_repeat_heads_and_say_so(tmp_path: Path) -> None:
     found = Trl().read(tmp_path)
     assert len(found.plan.schedule.stages) == 2
     assert any("equal lengths" in note for note in found.notes)
+
+
+def test_what_fractions_cannot_hold_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="weight of `books` is under"):
+        Trl(prepared=False).export(orders()["tiny weight"], tmp_path)
+    late = order(VECTOR, (0.5, THREE), (1.0, {"web": 0.1, "books": 0.9}))
+    with pytest.raises(InputError, match="`books` is to be"):
+        Trl(prepared=False).export(late, tmp_path)
+    assert not list(tmp_path.iterdir())

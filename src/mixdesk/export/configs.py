@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -51,10 +52,13 @@ def repeats(order: Order) -> list[str]:
     lines = []
     for name, one in passes.items():
         early = min(1.0, sum(one)) - min(1.0, max(one))
+        most = dict(order.max_epochs).get(name)
         if early > 1e-6:
+            seen = sum(math.ceil(passes_of) for passes_of in one)
+            limit = f" Some is read {seen} times, where the limit is {most:g}." if most and seen > most else ""
             lines.append(
                 f"This loader starts `{name}` anew at each stage: {early:.3g} epochs of it are repeated while as much "
-                "stays unseen."
+                f"stays unseen.{limit}"
             )
     return lines
 

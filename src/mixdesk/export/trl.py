@@ -9,17 +9,18 @@ which no dataset repeats, and of each the first rows are taken.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
 from mixdesk.core.errors import InputError
-from mixdesk.core.export import Export, Imported, Order, Realised, Verification
+from mixdesk.core.export import Export, Imported, Order, OrderStage, Realised, Verification
 from mixdesk.core.files import write_text
 from mixdesk.core.plan import RunPlan
 from mixdesk.export import prepared
-from mixdesk.export.configs import header, merged, no_file, quoted, read_yaml, repeats, schedule
+from mixdesk.export.configs import header, merged, no_file, quoted, read_yaml, repeats, schedule, too_small
 from mixdesk.export.units import as_stage, row_shares, used
 
 
@@ -84,24 +85,20 @@ class Trl:
 def _fractions(order: Order, out: Path) -> Export:
     sentence = "TRL normalises the fractions and counts rows with them, after which no dataset is passed twice."
     arithmetic = "fraction = (weight / mean tokens of a row), together one"
-    stages, files = [], []
+    stages, texts = [], []
     for i, stage in enumerate(order.stages()):
         shares = row_shares(order, used(stage))
-        for name, weight in used(stage).items():
-            passes = weight * stage.n_tokens / (order.domain(name).n_tokens or 1)
-            if passes > 1.0 + 1e-9:
-                raise InputError(
-                    f"TRL passes no dataset twice, and `{name}` is to be", value=f"{passes:.4g} epochs", bound="≤ 1",
-                    remedy="export with prepared=true, which repeats rows, or shorten the run",
-                )  # fmt: skip
+        _check(order, stage, shares)
         lines = [*header(order, sentence, arithmetic), "datasets:"]
         for name, share in shares.items():
             lines += [
                 "  - path: json", f"    data_files: {quoted(f'{order.data}/{name}.jsonl')}", f"    fraction: {share!r}"
             ]  # fmt: skip
-        files.append(f"stage{i}.yaml")
-        write_text(out / files[-1], "\n".join(lines) + "\n" + _training(order))
-        stages.append(as_stage(order, stage, shares, files=(files[-1],)))
+        texts.append("\n".join(lines) + "\n" + _training(order))
+        stages.append(as_stage(order, stage, shares, files=(f"stage{i}.yaml",)))
+    files = [name for one in stages for name in one.files]
+    for name, text in zip(files, texts, strict=True):
+        write_text(out / name, text)
     write_text(out / prepared.RUN, prepared.run_lines(order, [_command(i) for i in range(len(files))]))
     return Export(
         target="trl", unit="rows", sentence=sentence, arithmetic=arithmetic, stages=tuple(stages), order=order,
@@ -113,6 +110,24 @@ def _fractions(order: Order, out: Path) -> Export:
         ),
         files=(*files, prepared.RUN),
     )  # fmt: skip
+
+
+def _check(order: Order, stage: OrderStage, shares: Mapping[str, float]) -> None:
+    """Whether TRL passes no domain of a stage twice, and none gets no row.
+
+    Raises:
+        InputError: it does, or one gets none.
+    """
+    n_rows = min(order.domain(name).n_docs / share for name, share in shares.items())
+    for name, weight in used(stage).items():
+        passes = weight * stage.n_tokens / (order.domain(name).n_tokens or 1)
+        if passes > 1.0 + 1e-9:
+            raise InputError(
+                f"TRL passes no dataset twice, and `{name}` is to be", value=f"{passes:.4g} epochs", bound="≤ 1",
+                remedy="export with prepared=true, which repeats rows, or shorten the run",
+            )  # fmt: skip
+        if shares[name] * n_rows < 0.5:
+            raise too_small(name, weight, weight * 0.5 / (shares[name] * n_rows), f"of {n_rows:,.0f} rows it gets none")
 
 
 def _training(order: Order) -> str:
