@@ -14,9 +14,9 @@ __version__ = version("mixdesk")
 _HOMES = {
     "mixdesk.api": (
         "Evidence Predictions ask_study build_corpus check_corpus check_new_study compare_laws confirm_recipe "
-        "demo export_corpus export_recipe export_study export_trials extend_study figures fit_law "
-        "gather_evidence import_corpus import_study installed_documents learning_curve live_desk load_fit "
-        "make_recipe manual_documents measure_overlap new_study open_corpus open_study pareto parts "
+        "demo doubt_mixture export_corpus export_recipe export_study export_trials extend_study figures "
+        "fit_law gather_evidence import_corpus import_study installed_documents learning_curve live_desk "
+        "load_fit make_recipe manual_documents measure_overlap new_study open_corpus open_study pareto parts "
         "plan_study predict predict_csv rank_laws read_export read_mixture read_overlap read_recipe run_study "
         "save_fit score_recipe show_corpus smallest_move split_corpus start_recipe study_schema survey_corpus "
         "tell_study verify_export why_weight worth_more write_desk write_plan"

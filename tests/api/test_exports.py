@@ -231,3 +231,26 @@ def test_megatron_core_trains_the_trials_as_asked(corpus: Path, tmp_path: Path) 
     study = mx.new_study(tmp_path / "s", asking(corpus))
     for spec in mx.export_trials(study, 3, "megatron", tmp_path / "asked", seq_len=20):
         assert mx.verify_export(tmp_path / "asked" / spec.id).stages[0].error <= 1 / 200
+
+
+def test_rows_of_a_corpus_are_exported_with_a_script_that_makes_the_shares(corpus: Path, tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    export = mx.export_recipe(recipe_of(corpus, WEIGHTS), "hf", tmp_path / "out", corpus=corpus)
+    assert {path.name for path in (tmp_path / "out" / "data").glob("*.jsonl")} == {f"{name}.jsonl" for name in WEIGHTS}
+    found = mx.verify_export(tmp_path / "out")
+    assert found.stages[0].error < 1e-3
+    assert mx.read_mixture(tmp_path / "out", "hf").plan == export.order.plan
+
+
+def test_a_mixture_of_a_corpus_says_which_domains_share_text(tmp_path: Path) -> None:
+    words = [[f"{WORDS[(i * k + k) % 6]}{i}{k}" for k in range(60)] for i in range(40)]
+    same = [" ".join(one) for one in words]
+    documents = [mx.Document(text=text, label="a") for text in same]
+    documents += [mx.Document(text=" ".join(one[:50]) + f" end {i}", label="b") for i, one in enumerate(words)]
+    mx.build_corpus(documents, tmp_path / "c", tokenizer="bytes")
+    path = tmp_path / "weights.json"
+    path.write_text('{"a": 0.75, "b": 0.25}')
+    found = mx.read_mixture(path, "weights", corpus=tmp_path / "c", n_tokens=1_000)
+    assert any("10-word windows with" in note for note in found.notes)
+    assert {one.name: one.n_tokens for one in found.domains}.keys() == {"a", "b"}
+    assert mx.read_mixture(path, "weights").notes == ()

@@ -224,3 +224,25 @@ def test_a_formula_answers_without_a_law_and_a_confirmation_judges_it(tmp_path: 
     assert mx.write_desk(mx.open_study(tmp_path)).exists()
     judged = run("confirm", tmp_path, "--replicates", "2", "--jobs", "1", "--quiet")
     assert judged.startswith("Do not train on this mixture: natural is better.")
+
+
+def test_todays_mixture_shows_where_a_trial_would_tell_most(folder: Path, world: World, tmp_path: Path) -> None:
+    path = tmp_path / "weights.json"
+    path.write_text(json.dumps(dict.fromkeys(world.domains, 1.0 / len(world.domains))))
+    plain = run("show", path, "--from", "weights")
+    assert "next trial" not in plain
+    out = run("show", path, "--from", "weights", "--study", folder)
+    assert "Where a next trial would tell most, by the law" in out
+    found = json.loads(run("show", path, "--from", "weights", "--study", folder, "--json"))
+    spreads = [one["high"] - one["low"] for one in found["doubts"]["found"]]
+    assert spreads == sorted(spreads, reverse=True)
+    assert {one["domain"] for one in found["doubts"]["found"]} == set(world.domains)
+    path.write_text('{"elsewhere": 1.0}')
+    assert "elsewhere" in run("show", path, "--from", "weights", "--study", folder, code=1)
+
+
+def test_todays_mixture_in_rows_is_not_compared_with_shares_of_tokens(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run.sh"
+    path.write_text("swift pt --dataset d00.jsonl#3 d01.jsonl#1\n")
+    out = run("show", path, "--from", "ms_swift", "--study", folder, code=1)
+    assert "shares of rows" in out

@@ -39,6 +39,7 @@ from mixdesk.api.live import live_desk
 from mixdesk.api.notebook import show_in_notebooks
 from mixdesk.api.recipes import (
     confirm_recipe,
+    doubt_mixture,
     make_recipe,
     pareto,
     read_recipe,
@@ -72,6 +73,7 @@ __all__ = [
     "compare_laws",
     "confirm_recipe",
     "demo",
+    "doubt_mixture",
     "export_corpus",
     "export_recipe",
     "export_study",

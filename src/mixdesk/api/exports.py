@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mixdesk.api.corpora import read_overlap
 from mixdesk.api.recipes import read_recipe
 from mixdesk.api.studies import ask_study, open_study
 from mixdesk.core import registry
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 # What an export says of itself, beside what it wrote.
 SIDECAR = "mixdesk.json"
 N_SAMPLES = 100_000
+# Overlap that is worth a word: below it, boilerplate is shared.
+LEAST_SHARED = 0.01
 # Shares this near to what was written are what was written.
 ROUNDING = 1e-6
 
@@ -213,6 +216,7 @@ def read_mixture(
     if corpus is not None:
         store = _store(None, corpus, None)
         domains = () if store is None else store.corpus.domains
+        found = replace(found, notes=(*found.notes, *_shared_text(corpus, found)))
     elif beside.is_file():
         export = read_export(beside.parent)
         domains = domains or export.order.domains
@@ -222,6 +226,27 @@ def read_mixture(
         scale = replace(found.plan.scale, n_tokens=sizes.told("n_tokens", n_tokens))
         found = replace(found, plan=replace(found.plan, scale=scale))
     return in_tokens(replace(found, domains=domains))
+
+
+def _shared_text(corpus: Path | str, found: Imported) -> list[str]:
+    """Domains of the mixture that share text, where the corpus has it measured: their weights are not their own."""
+    measured, names = read_overlap(corpus), set(found.plan.schedule.domains)
+    if measured is None:
+        return []
+    pairs = [
+        (share, one, other)
+        for one, row in zip(measured["names"], measured["windows"], strict=True)
+        for other, share in zip(measured["names"], row, strict=True)
+        if one != other and share is not None and {one, other} <= names
+    ]
+    largest, one, other = max(pairs, default=(0.0, "", ""))
+    if largest < LEAST_SHARED:
+        return []
+    words = measured["window_words"]
+    return [
+        f"`{one}` shares {largest:.0%} of its {words}-word windows with `{other}`, the most of any two domains here: "
+        "what the mixture has of such text is more than either weight says."
+    ]
 
 
 def _is_as_written(plan: RunPlan, export: Export) -> bool:

@@ -17,6 +17,7 @@ from mixdesk.api.laws import Evidence, gather_evidence, observations, plug_of, s
 from mixdesk.api.studies import make_strategy, make_trainer, open_study
 from mixdesk.core import checks, registry
 from mixdesk.core.errors import InputError, NotEnoughEvidence
+from mixdesk.core.export import Imported
 from mixdesk.core.files import read_json, write_json
 from mixdesk.core.mixture import Mixture, Stage
 from mixdesk.core.objective import Objective
@@ -27,8 +28,9 @@ from mixdesk.core.scale import Scale
 from mixdesk.core.space import Space
 from mixdesk.core.trial import StudyView
 from mixdesk.recipe import card, compose, confirm, moves
+from mixdesk.recipe.doubts import Doubts, doubts
 from mixdesk.recipe.judge import FEW_PER_DOMAIN, FIRM_PAIRS, Ground, Weakness, weakness
-from mixdesk.recipe.predicted import OBJECTIVE, rung_of
+from mixdesk.recipe.predicted import OBJECTIVE, rung_of, spoken
 from mixdesk.recipe.start import MAX_EPOCHS, Start, start_mixtures
 from mixdesk.recipe.why import Why, explain
 from mixdesk.search.feasible import settle
@@ -291,6 +293,33 @@ def why_weight(
         notes.append("The study has more answers than the recipe knew: make the recipe again.")
     part = registry.make("laws", found.law)
     return explain(view, part, found.fit, asked, domain, name=found.law.name, notes=notes)
+
+
+def doubt_mixture(study: Study, mixture: Imported, *, law: Plug | str | None = None) -> Doubts:
+    """Which weights of somebody's mixture the law knows least about: where a next trial would tell most.
+
+    `mixture`: as `read_mixture` gives it; `law`: default the study's.
+
+    Raises:
+        InputError: a domain that the study has not, or shares that are not of tokens.
+        NotEnoughEvidence: no law can be fitted, or it does not say how sure it is.
+    """
+    if mixture.unit != "tokens":
+        raise InputError(
+            "a study speaks of shares of tokens", value=f"shares of {mixture.unit}", bound="shares of tokens",
+            remedy="name a corpus with its counts, which turns the ones into the others",
+        )  # fmt: skip
+    view = study.view()
+    found = _evidence(study, law, view.objective)
+    weak = _weakness(view, found)
+    notes = (
+        () if weak is None else (f"{weak.reason} What it says of a single weight is worth as little. {weak.remedy}",)
+    )
+    today = spoken(view, mixture.plan.schedule)
+    w_qd = np.array([today.over(view.domains)])
+    return Doubts(
+        found=doubts(view, found.fit, today), law=found.law.name, rung=rung_of(view, found.fit, w_qd).label, notes=notes
+    )
 
 
 def worth_more(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mixdesk.cli.tables import say, say_json, say_table
 from mixdesk.core.export import Export, Imported, Verification
 from mixdesk.core.files import to_data
+
+if TYPE_CHECKING:
+    from mixdesk.recipe.doubts import Doubts
 
 # A share of tokens that the target's own code makes may differ from what was asked by this much.
 TOLERANCE = 1e-3
@@ -46,10 +50,10 @@ def print_verification(found: Verification, *, as_json: bool = False) -> int:
     return 0 if worst <= allowed else 1
 
 
-def print_mixture(found: Imported, *, as_json: bool = False) -> None:
-    """A mixture that somebody has today: weights, epochs, the natural mixture beside them, and what to try."""
+def print_mixture(found: Imported, doubts: Doubts | None = None, *, as_json: bool = False) -> None:
+    """A mixture that somebody has today: weights, epochs, the natural mixture beside them, and what to try next."""
     if as_json:
-        say_json(to_data(found))
+        say_json({**to_data(found), **({} if doubts is None else {"doubts": to_data(doubts)})})
         return
     sizes = {one.name: one.n_tokens for one in found.domains if one.n_tokens}
     total, n_run, start = sum(sizes.values()), found.plan.scale.n_tokens, 0.0
@@ -72,4 +76,22 @@ def print_mixture(found: Imported, *, as_json: bool = False) -> None:
     for name, most in found.limits:
         say(f"`{name}` may be passed {most:g} times there.")
     for note in found.notes:
+        say(f"Mind: {note}")
+    if doubts is not None:
+        print_doubts(doubts)
+
+
+def print_doubts(doubts: Doubts) -> None:
+    """For each domain the step of its weight whose effect is least certain, the widest first."""
+    say_table(
+        [
+            {"domain": one.domain, "weight": one.weight, "try": one.to, "difference": one.difference, "low": one.low,
+             "high": one.high, "leverage": one.leverage}
+            for one in doubts.found
+        ],
+        title=f"\nWhere a next trial would tell most, by the law {doubts.law} at {doubts.rung}: the objective with "
+        "`try` in place\nof the weight less today's (positive: worse), 90 % intervals, widest first; leverage above 1 "
+        "lies outside the\nregion of the runs:",
+    )  # fmt: skip
+    for note in doubts.notes:
         say(f"Mind: {note}")

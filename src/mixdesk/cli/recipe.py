@@ -109,6 +109,9 @@ def show(
         None, help="With --from: folder of a corpus, for epochs and the natural mixture."
     ),
     n_tokens: str | None = typer.Option(None, help="With --from: tokens of the run, for epochs. Default: the file's."),
+    study: Path | None = typer.Option(
+        None, help="With --from: folder of a study, to say of which weights a next trial would tell most."
+    ),
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Weights, epochs, rivals, verdict; with --why, what a weight rests on; with --from, what you have today.
@@ -116,7 +119,9 @@ def show(
     Example: mixdesk recipe show my-study --why web
     """
     if form is not None:
-        print_mixture(mixdesk.read_mixture(path, form, corpus=corpus, n_tokens=n_tokens), as_json=as_json)
+        found = mixdesk.read_mixture(path, form, corpus=corpus, n_tokens=n_tokens)
+        doubts = None if study is None else mixdesk.doubt_mixture(mixdesk.open_study(study), found)
+        print_mixture(found, doubts, as_json=as_json)
         return
     recipe = mixdesk.read_recipe(path)
     if why is None:

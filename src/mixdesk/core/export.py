@@ -188,8 +188,8 @@ class Imported:
     """A mixture out of somebody's file.
 
     `plan` its schedule, weights as the file has them, and its scale where it says; `unit` tokens where the weights are
-    shares of tokens, else what they count (rows, documents); `domains` counts where the file's own data tell; `limits`
-    domain → epochs that the file allows; `notes` what was guessed, ignored or cannot be known.
+    shares of tokens, else what they count (rows, documents, passes of a domain); `domains` counts where the file's own
+    data tell; `limits` domain → epochs that the file allows; `notes` what was guessed, ignored or cannot be known.
     """
 
     plan: RunPlan
@@ -203,12 +203,13 @@ class Imported:
 
 
 def in_tokens(found: Imported) -> Imported:
-    """The same mixture in shares of tokens, by w_d ∝ q_d ℓ_d with ℓ_d the mean tokens of a row or document; as it is,
-    with a note, where a mean length is not known.
+    """The same mixture in shares of tokens, by w_d ∝ q_d ℓ_d with ℓ_d the mean tokens of a row or document, or all
+    tokens of the domain where the unit is passes; as it is, with a note, where they are not known.
     """
     if found.unit == "tokens":
         return found
-    means = {one.name: one.n_tokens / one.n_docs for one in found.domains if one.n_tokens and one.n_docs}
+    counted = [(one, 1 if found.unit == "passes" else one.n_docs) for one in found.domains]
+    means = {one.name: one.n_tokens / n for one, n in counted if one.n_tokens and n}
     missing = [name for name in found.plan.schedule.domains if name not in means]
     if missing:
         note = (

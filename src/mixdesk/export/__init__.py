@@ -13,4 +13,10 @@ PARTS: dict[str, str] = {
     "streaming": "streaming:Streaming",
     "maxtext": "maxtext:Maxtext",
     "torchtitan": "torchtitan:Torchtitan",
+    "hf": "hf:HuggingFace",
+    "trl": "trl:Trl",
+    "llama_factory": "llama_factory:LlamaFactory",
+    "axolotl": "axolotl:Axolotl",
+    "ms_swift": "ms_swift:MsSwift",
+    "weights": "weights:Weights",
 }

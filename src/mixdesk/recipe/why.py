@@ -184,7 +184,7 @@ def explain(
         wishes[NATURAL] = float(np.array(view.natural.over(view.domains))[in_d].sum())
     ends = {key: line.reach(u) for key, u in wishes.items() if abs(u - line.weight) > SLACK}
     rows = np.array([w_d, *(end[0] for end in ends.values())])
-    said, (mean_q, draws_kq) = [], _objective(view, fit, rows)
+    said, (mean_q, draws_kq) = [], objective_draws(view, fit, rows)
     for q, (key, (end_d, held)) in enumerate(ends.items(), start=1):
         low = high = None
         if draws_kq is not None:
@@ -341,7 +341,7 @@ def _members(domains: Sequence[str], asked: str) -> NDArray[np.bool_]:
     return in_d
 
 
-def _objective(
+def objective_draws(
     view: StudyView, fit: LawFit, W_qd: Floats, sense: str = "mean", rung: Rung | None = None
 ) -> tuple[Floats, Floats | None]:
     """The law's objective of each row, (q,), and its joint draws, (k, q), where it gives some; at the standing rung,
@@ -361,7 +361,7 @@ def _witnesses(
 
     `way`: recipe, step down, step up.
     """
-    said = _objective(view, fit, way, rung=view.fullest)[0].tolist()
+    said = objective_draws(view, fit, way, rung=view.fullest)[0].tolist()
     value_n = view.objective.value(obs.Y_nm, obs.metrics)
     obs = obs.take(np.flatnonzero(np.isfinite(value_n)))
     value_n = value_n[np.isfinite(value_n)]
@@ -419,7 +419,7 @@ def _changes(
 
 def _steps_of(view: StudyView, fit: LawFit, way: Floats) -> tuple[float, float]:
     """Predicted differences of the step down and the step up to the recipe."""
-    mean_q, _ = _objective(view, fit, way)
+    mean_q, _ = objective_draws(view, fit, way)
     return float(mean_q[1] - mean_q[0]), float(mean_q[2] - mean_q[0])
 
 
@@ -428,7 +428,7 @@ def _noise(view: StudyView, fit: LawFit, objective: Observations, w_1d: Floats) 
     found = objective.noise()
     if found:
         return found[0].within
-    run, mean = (_objective(view, fit, w_1d, sense)[1] for sense in ("run", "mean"))
+    run, mean = (objective_draws(view, fit, w_1d, sense)[1] for sense in ("run", "mean"))
     return 0.0 if run is None or mean is None else float(np.sqrt(max(run.var() - mean.var(), 0.0)))
 
 
