@@ -14,7 +14,7 @@ __version__ = version("mixdesk")
 _HOMES = {
     "mixdesk.api": (
         "Evidence Predictions ask_study build_corpus check_corpus compare_laws confirm_recipe demo export_corpus "
-        "export_study extend_study fit_law gather_evidence import_corpus import_study installed_documents "
+        "export_study extend_study find_papers fit_law gather_evidence import_corpus import_study installed_documents "
         "learning_curve load_fit make_recipe manual_documents measure_overlap new_study open_corpus open_study pareto "
         "parts predict predict_csv rank_laws read_overlap read_recipe run_study save_fit score_recipe show_corpus "
         "smallest_move split_corpus start_recipe tell_study why_weight worth_more write_desk"
@@ -24,6 +24,7 @@ _HOMES = {
     "mixdesk.core.mixture": "Mixture Schedule Stage",
     "mixdesk.core.objective": "Comparison Guard LeagueRow Objective OutOfFold Verdict",
     "mixdesk.core.observations": "Inputs Metric Noise Observations Prediction",
+    "mixdesk.core.paper": "CatalogueEntry Measured Method Paper",
     "mixdesk.core.plan": "Plug Proposal Recommendation RunPlan TrialSpec",
     "mixdesk.core.recipe": "CardScore GuardCheck Move ParetoPoint PredictionCard Recipe",
     "mixdesk.core.scale": "Budget Hyper ModelSpec MoESpec Rung Scale",

@@ -28,6 +28,7 @@ from mixdesk.api.laws import (
     rank_laws,
     save_fit,
 )
+from mixdesk.api.papers import find_papers
 from mixdesk.api.recipes import (
     confirm_recipe,
     make_recipe,
@@ -63,6 +64,7 @@ __all__ = [
     "export_corpus",
     "export_study",
     "extend_study",
+    "find_papers",
     "fit_law",
     "gather_evidence",
     "import_corpus",
