@@ -33,8 +33,8 @@ def find_papers(search: str = "") -> tuple[CatalogueEntry, ...]:
 
     Papers come first, each with the parts that cite it or are made of its modules, then parts without a paper.
 
-    >>> [entry.name for entry in find_papers("knowles")]
-    ['ParEGO']
+    >>> find_papers("knowles")[0].name
+    'ParEGO'
 
     Raises:
         InputError: nothing has all the words; names the nearest word.
