@@ -173,7 +173,7 @@ def _answers(asked: Path) -> str:
     for line in asked.read_text(encoding="utf-8").splitlines():
         spec = json.loads(line)
         score = 3.3 - 0.2 * spec["mixture"]["prose/docstrings"]
-        lines.append(json.dumps({"trial": spec["id"], "metrics": {"bpb/set/manual": score}}) + "\n")
+        lines.append(json.dumps({"trial": spec["trial"], "metrics": {"bpb/set/manual": score}}) + "\n")
     return "".join(lines)
 
 

@@ -284,7 +284,7 @@ _TRAIN = """#!/bin/bash
 split --lines=1 --numeric-suffixes=1 --suffix-length=4 --additional-suffix=.spec "$1" trial-
 for spec in trial-*.spec; do
   python train_anything.py "$spec" "${spec%.spec}.result"
-  jq --slurp --compact-output '{trial: .[0].id} + .[1]' "$spec" "${spec%.spec}.result"
+  jq --slurp --compact-output '{trial: .[0].trial} + .[1]' "$spec" "${spec%.spec}.result"
 done > "$2"
 """
 

@@ -36,7 +36,8 @@ def new(
     """
     study = mixdesk.new_study(folder, config)
     view = study.view()
-    say(f"{view.name}: {len(view.domains)} domains, objective {view.objective.title}. Next: mixdesk study run {folder}")
+    verb = "ask" if study.config.trainer is None else "run"
+    say(f"{view.name}: {len(view.domains)} domains, objective {view.objective.title}. Next: mixdesk study {verb} {folder}")
 
 
 @app.command()
