@@ -304,7 +304,7 @@ def _megatron(folder: Path) -> None:
 def _six_sets(folder: Path) -> None:
     """Six JSONL files: functions and classes of six standard packages, one a record."""
     (folder / "sets").mkdir()
-    for package in ("asyncio", "email", "json", "logging", "unittest", "xml"):
+    for package in ("asyncio", "email", "http", "json", "logging", "unittest"):
         records = []
         for path in sorted(Path(importlib.util.find_spec(package).origin).parent.rglob("*.py")):
             source = path.read_text(encoding="utf-8", errors="replace")
