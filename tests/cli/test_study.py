@@ -48,13 +48,16 @@ def test_a_study_without_a_trainer_is_asked_next(tmp_path: Path) -> None:
 
 def test_a_trial_that_failed_says_why(tmp_path: Path) -> None:
     failing = f"""command = ["{sys.executable}", "-c", "raise SystemExit('no such data')"]"""
-    config = TOML.splitlines()[0] + f"""
+    config = (
+        TOML.splitlines()[0]
+        + f"""
 metrics = [{{ name = "loss" }}]
 domains = ["a", "b"]
 objective = {{ terms = {{ loss = 1.0 }} }}
 budget = {{ n_trials = 1 }}
 trainer = {{ name = "command", options = {{ {failing} }} }}
 """
+    )
     (tmp_path / "study.toml").write_text(config)
     said("new", str(tmp_path))
     shown = said("run", str(tmp_path), "--quiet")

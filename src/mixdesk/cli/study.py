@@ -38,8 +38,8 @@ def new(
     """
     study = mixdesk.new_study(folder, config)
     view = study.view()
-    verb = "ask" if study.config.trainer is None else "run"
-    say(f"{view.name}: {len(view.domains)} domains, objective {view.objective.title}. Next: mixdesk study {verb} {folder}")
+    then = f"mixdesk study {'ask' if study.config.trainer is None else 'run'} {folder}"
+    say(f"{view.name}: {len(view.domains)} domains, objective {view.objective.title}. Next: {then}")
 
 
 @app.command()
