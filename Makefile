@@ -8,7 +8,7 @@ BIN := .venv/bin
 # One thread per process: two test processes share the cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -rs --durations 5
 
-.PHONY: setup demo test check test-all bench fmt
+.PHONY: setup demo test check test-all bench docs fmt
 .DEFAULT_GOAL := setup
 
 setup: .venv/dev.stamp
@@ -32,6 +32,9 @@ fmt: .venv/dev.stamp
 
 bench: .venv/bench.stamp
 	$(BIN)/python benchmarks/throughput.py
+
+docs: .venv/dev.stamp
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 # .venv/<extra>.stamp: the package and one of its extras (all, dev, bench) are installed.
 .venv/%.stamp: .venv/made pyproject.toml constraints.txt

@@ -11,6 +11,7 @@ import sys
 import tomllib
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -19,7 +20,7 @@ from mixdesk.core import registry
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "mixdesk"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-REFERENCES = tomllib.loads((ROOT / "docs" / "references.toml").read_text(encoding="utf-8"))
+REFERENCES = tomllib.loads((PACKAGE / "references.toml").read_text(encoding="utf-8"))
 PARTS = [(kind, name) for kind in registry.ROOMS for name in registry.names(kind)]
 
 MAX_MODULE, MAX_FUNCTION, MAX_PARAMETERS = 600, 80, 8
@@ -42,6 +43,16 @@ def tree_of(path: Path) -> ast.Module:
 
 def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
+
+
+def script(name: str) -> ModuleType:
+    """A file of scripts/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @cache
@@ -205,12 +216,10 @@ def test_every_paper_that_the_code_cites_is_in_the_references():
     assert not unknown, "\n".join(unknown)
 
 
-def test_the_page_of_papers_is_up_to_date():
-    spec = importlib.util.spec_from_file_location("papers", ROOT / "scripts" / "papers.py")
-    papers = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(papers)
-    written = (ROOT / "docs" / "papers.md").read_text(encoding="utf-8")
-    assert written == papers.page(REFERENCES), "run: python scripts/papers.py"
+def test_the_catalogue_is_up_to_date():
+    papers = script("papers")
+    assert (PACKAGE / "methods.json").read_text(encoding="utf-8") == papers.methods(), "run: python scripts/papers.py"
+    assert (ROOT / "docs" / "papers.md").read_text(encoding="utf-8") == papers.page(), "run: python scripts/papers.py"
 
 
 def test_the_changelog_has_this_version():

@@ -15,11 +15,11 @@ _HOMES = {
     "mixdesk.api": (
         "Evidence Predictions ask_study build_corpus check_corpus check_new_study compare_laws confirm_recipe "
         "demo doubt_mixture export_corpus export_recipe export_study export_trials extend_study figures "
-        "fit_law gather_evidence import_corpus import_study installed_documents learning_curve live_desk "
-        "load_fit make_recipe manual_documents measure_overlap new_study open_corpus open_study pareto parts "
-        "plan_study predict predict_csv rank_laws read_export read_mixture read_overlap read_recipe run_study "
-        "save_fit score_recipe show_corpus smallest_move split_corpus start_recipe study_schema survey_corpus "
-        "tell_study verify_export why_weight worth_more write_desk write_plan"
+        "find_papers fit_law gather_evidence import_corpus import_study installed_documents learning_curve "
+        "live_desk load_fit make_recipe manual_documents measure_overlap new_study open_corpus open_study "
+        "pareto parts plan_study predict predict_csv rank_laws read_export read_mixture read_overlap "
+        "read_recipe run_study save_fit score_recipe show_corpus smallest_move split_corpus start_recipe "
+        "study_schema survey_corpus tell_study verify_export why_weight worth_more write_desk write_plan"
     ),
     "mixdesk.core.corpus": "Corpus Document Domain EvalSet Shard Tokenizer",
     "mixdesk.core.errors": (
@@ -29,6 +29,7 @@ _HOMES = {
     "mixdesk.core.mixture": "Mixture Schedule Stage",
     "mixdesk.core.objective": "Comparison Guard LeagueRow Objective OutOfFold Verdict",
     "mixdesk.core.observations": "Inputs Metric Noise Observations Prediction",
+    "mixdesk.core.paper": "CatalogueEntry Measured Method Paper",
     "mixdesk.core.plan": "Plug Proposal Recommendation RunPlan TrialSpec",
     "mixdesk.core.recipe": "CardScore GuardCheck Move ParetoPoint PredictionCard Recipe",
     "mixdesk.core.scale": "Budget Hyper MoESpec ModelSpec Rung Scale",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,3 +58,15 @@ def test_a_missing_part_names_the_nearest(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "mixdesk.cli", "list", "law"], capture_output=True, text=True)
     assert done.returncode == 1
     assert "did you mean `laws`?" in done.stderr
+
+
+def test_papers_are_a_table_facts_or_json() -> None:
+    table = CliRunner().invoke(app, ["papers"]).output
+    assert re.search(r"^  RegMix +.*trees.*2407\.01492 +built +\S+ rank correlation$", table, re.MULTILINE)
+    facts = CliRunner().invoke(app, ["papers", "parego"]).output
+    assert "tests/search/test_parego.py" in facts
+    assert "strategies  parego: " in facts
+    found = json.loads(CliRunner().invoke(app, ["papers", "average", "--json"]).output)
+    figures = [figure for entry in found for method in entry["methods"] for figure in method["measured"]]
+    assert all(figure["source"].startswith("benchmarks/results/") for figure in figures)
+    assert figures

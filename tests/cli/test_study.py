@@ -35,6 +35,36 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_study_without_a_trainer_is_asked_next(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "texts" / name).mkdir(parents=True)
+        for i in range(20):
+            (tmp_path / "texts" / name / f"{i}.txt").write_text(f"text {i} of {name}, {i * i} " * 40)
+    mixdesk.build_corpus([tmp_path / "texts"], tmp_path / "corpus", tokenizer="bytes")
+    asked = 'name = "asked"\ncorpus = "corpus"\nobjective = { terms = { "bpb/domain/*" = 1.0 } }\n'
+    (tmp_path / "study.toml").write_text(asked)
+    assert said("new", str(tmp_path)).endswith(f"Next: mixdesk study ask {tmp_path}\n")
+
+
+def test_a_trial_that_failed_says_why(tmp_path: Path) -> None:
+    failing = f"""command = ["{sys.executable}", "-c", "raise SystemExit('no such data')"]"""
+    config = (
+        TOML.splitlines()[0]
+        + f"""
+metrics = [{{ name = "loss" }}]
+domains = ["a", "b"]
+objective = {{ terms = {{ loss = 1.0 }} }}
+budget = {{ n_trials = 1 }}
+trainer = {{ name = "command", options = {{ {failing} }} }}
+"""
+    )
+    (tmp_path / "study.toml").write_text(config)
+    said("new", str(tmp_path))
+    shown = said("run", str(tmp_path), "--quiet")
+    assert "1 trial failed, the last, " in shown
+    assert "no such data" in shown
+
+
 def test_a_spent_budget_is_one_line(folder: Path) -> None:
     assert "Best trials" in said("run", str(folder), "--quiet")
     spent = "The budget is spent: 6 of 6 trials asked. Raise n_trials in study.toml to go on."

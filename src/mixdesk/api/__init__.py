@@ -37,6 +37,7 @@ from mixdesk.api.laws import (
 )
 from mixdesk.api.live import live_desk
 from mixdesk.api.notebook import show_in_notebooks
+from mixdesk.api.papers import find_papers
 from mixdesk.api.recipes import (
     confirm_recipe,
     doubt_mixture,
@@ -80,6 +81,7 @@ __all__ = [
     "export_trials",
     "extend_study",
     "figures",
+    "find_papers",
     "fit_law",
     "gather_evidence",
     "import_corpus",

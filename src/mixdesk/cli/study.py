@@ -16,7 +16,7 @@ import typer
 
 import mixdesk
 from mixdesk.cli.completion import RUNNERS
-from mixdesk.cli.tables import JSON_OPTION, QUIET_OPTION, counted, lines, read_pair, say, say_json, say_table
+from mixdesk.cli.tables import JSON_OPTION, QUIET_OPTION, counted, cut, lines, read_pair, say, say_json, say_table
 from mixdesk.cli.wizard import write_by_questions
 from mixdesk.core.errors import InputError
 from mixdesk.core.files import to_data
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="A population of trials with one objective.")
 FOLDER = typer.Argument(..., help="Folder of the study.")
+# Characters of the reason why a trial failed; what is longer loses its middle.
+LONGEST_REASON = 400
 
 
 @app.command()
@@ -54,7 +56,8 @@ def new(
         say(f"{write_by_questions(folder)} is written.")
     study = mixdesk.new_study(folder, config)
     view = study.view()
-    say(f"{view.name}: {len(view.domains)} domains, objective {view.objective.title}. Next: mixdesk study run {folder}")
+    then = f"mixdesk study {'ask' if study.config.trainer is None else 'run'} {folder}"
+    say(f"{view.name}: {len(view.domains)} domains, objective {view.objective.title}. Next: {then}")
 
 
 @app.command()
@@ -300,6 +303,10 @@ def print_study(study: Study, worth: Worth | None = None, as_json: bool = False)
     if view.stale:
         say(f"{counted(len(view.stale), 'trial')} stale: run on another state of the corpus.")
     say_table([{"rung": rung, "state": state, "trials": n} for (rung, state), n in sorted(states.items())])
+    failed = [trial for trial in view.trials if trial.state == "failed"]
+    if failed:
+        why = cut(" ".join(failed[-1].message.split()), LONGEST_REASON)
+        say(f"{counted(len(failed), 'trial')} failed, the last, {failed[-1].id}, so: {why}")
     if noise:
         say_table(
             [

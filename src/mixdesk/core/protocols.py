@@ -1,7 +1,7 @@
 """The extension points on one page. A part inherits from nothing: it has these methods.
 
 Every part class is a frozen dataclass of settings with two class attributes: `title`, one line for people, and
-`reference`, a key of `docs/references.toml`.
+`reference`, a key of `references.toml`.
 """
 
 from __future__ import annotations
