@@ -8,7 +8,7 @@ BIN := .venv/bin
 # One thread per process: two test processes share the cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -rs --durations 5
 
-.PHONY: setup demo test check test-all bench docs fmt
+.PHONY: setup demo test check test-all verify bench docs fmt
 .DEFAULT_GOAL := setup
 
 setup: .venv/dev.stamp
@@ -27,6 +27,10 @@ check: .venv/dev.stamp
 	$(BIN)/mypy && $(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/test_house.py
 
+# What is exported, by the trainers' own parsers and samplers (docs/exports.md says which).
+verify: .venv/verify.stamp
+	$(PYTEST) -m "not bench" tests/export tests/contracts/test_exporters.py tests/api/test_exports.py tests/corpus/formats
+
 fmt: .venv/dev.stamp
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
@@ -39,6 +43,10 @@ docs: .venv/dev.stamp
 # .venv/<extra>.stamp: the package and one of its extras (all, dev, bench) are installed.
 .venv/%.stamp: .venv/made pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$*]'
+	@touch $@
+
+.venv/verify.stamp: .venv/dev.stamp verify.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -r verify.txt
 	@touch $@
 
 .venv/made:
