@@ -46,7 +46,7 @@ docs: .venv/dev.stamp
 	@touch $@
 
 .venv/verify.stamp: .venv/dev.stamp verify.txt
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -r verify.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --no-deps -r verify.txt
 	@touch $@
 
 .venv/made:

@@ -233,8 +233,8 @@ def test_a_study_without_one_domain_needs_no_new_trial_for_its_recipe(tmp_path: 
 
 def test_held_ratios_that_break_a_limit_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     study = answered(tmp_path / "old", built(tmp_path / "one", WORDS), mx.Constraints(upper={"b": 0.5}))
-    smaller = built(tmp_path / "two", {"a": WORDS["a"], "b": WORDS["b"]})
-    with pytest.raises(mx.Infeasible, match="`held: a to b"):
+    smaller = built(tmp_path / "two", {"b": WORDS["b"], "c": WORDS["c"]})
+    with pytest.raises(mx.Infeasible, match="`held: c to b"):
         mx.extend_study(study, tmp_path / "new", smaller)
     assert not (tmp_path / "new").exists()
     assert mx.extend_study(study, tmp_path / "new", smaller, reopen=["b"]).view().constraints.upper == (("b", 0.5),)

@@ -96,7 +96,7 @@ def test_repeats_are_asked_where_noise_leaves_the_answer_open(tmp_path: Path) ->
     assert len(new) <= 1
     calm = tmp_path / "calm"
     calm.mkdir()
-    (calm / "study.toml").write_text(noisy.replace("2.0", "0.001"))
+    (calm / "study.toml").write_text(noisy.replace("2.0", "0.000001"))
     said("new", str(calm))
     said("run", str(calm), "--trials", "24", "--quiet")
     assert "no repeat would settle more" in said("ask", str(calm), "--repeats")

@@ -375,7 +375,7 @@ def test_what_a_person_asks_meanwhile_goes_before_what_waits(tmp_path: Path, str
 
     order: list[Mixture] = []
     run(study, strategy, Asks(), jobs=1)
-    # The thread may have taken the next one already when the wish is seen.
-    assert order.index(wish) in (2, 3)
+    # Those next in line may have been taken already when the wish is seen.
+    assert order.index(wish) in (2, 3, 4)
     assert len(set(order)) == len(order) == len(study.trials())
     study.close()

@@ -100,7 +100,7 @@ def deal(lengths: NDArray[np.int64], amounts: Sequence[float]) -> NDArray[np.int
     """Who gets each document (n,), in order: the one that is furthest behind its part of `amounts`, in tokens.
 
     >>> deal(np.array([10, 10, 10, 10]), [3.0, 1.0]).tolist()
-    [0, 1, 0, 0]
+    [0, 0, 1, 0]
     """
     if len(amounts) == 1:
         return np.zeros(len(lengths), dtype=np.int64)
