@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -10,7 +11,7 @@ from mixdesk.api.exports import SIDECAR
 from mixdesk.cli.main import app
 from mixdesk.core import registry
 from mixdesk.core.errors import InputError
-from mixdesk.core.files import write_json
+from mixdesk.core.files import to_data, write_json
 from mixdesk.core.objective import Verdict
 from mixdesk.core.observations import Metric
 from mixdesk.core.plan import Plug
@@ -254,3 +255,63 @@ def test_a_mixture_of_a_corpus_says_which_domains_share_text(tmp_path: Path) -> 
     assert any("10-word windows with" in note for note in found.notes)
     assert {one.name: one.n_tokens for one in found.domains}.keys() == {"a", "b"}
     assert mx.read_mixture(path, "weights").notes == ()
+
+
+@pytest.mark.parametrize(("target", "file"), [("streaming", "train_loader.yaml"), ("olmo_core", "mixture.yaml")])
+def test_a_corpus_goes_out_by_the_command_line_and_comes_back(
+    target: str, file: str, corpus: Path, tmp_path: Path
+) -> None:
+    write_json(tmp_path / "recipe.json", recipe_of(corpus, WEIGHTS, 8_000))
+    out = tmp_path / "out"
+    words = ["recipe", "export", str(tmp_path / "recipe.json"), "--to", target, "-o", str(out), "--corpus", str(corpus)]
+    done = CliRunner().invoke(app, [*words, "--seq-len", "40", "--batch-tokens", "400"])
+    assert done.exit_code == 0, done.output
+    assert f"written ({mx.read_export(out).unit})" in done.output
+    assert {path.name for path in (out / "data").iterdir() if path.name[0] != "."} == set(WEIGHTS)
+    shown = CliRunner().invoke(app, ["recipe", "show", str(out), "--from", target, "--json"])
+    assert json.loads(shown.output)["plan"] == to_data(mx.read_export(out).order.plan)
+    # A file alone, with what its data tell: all 120 documents, by their tokens.
+    (out / SIDECAR).unlink()
+    alone = json.loads(CliRunner().invoke(app, ["recipe", "show", str(out / file), "--from", target, "--json"]).output)
+    [stage] = alone["plan"]["schedule"]["stages"]
+    found = dict(zip(stage["mixture"]["domains"], stage["mixture"]["weights"], strict=True))
+    assert found == pytest.approx(WEIGHTS)
+    assert (alone["unit"], alone["plan"]["scale"]["n_tokens"]) == ("tokens", 8_000)
+    sizes = {one.name: one.n_tokens or 0 for one in open_store(corpus).corpus.domains}
+    for one in alone["domains"]:
+        assert 0 <= sizes[one["name"]] - one["n_tokens"] < 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("target", "module"), [("streaming", "streaming"), ("olmo_core", "olmo_core")])
+def test_a_corpus_goes_out_by_the_command_line_and_is_verified(
+    target: str, module: str, corpus: Path, tmp_path: Path
+) -> None:
+    if importlib.util.find_spec(module) is None:
+        pytest.skip(f"needs {registry.part('exporters', target).package}: make verify")
+    write_json(tmp_path / "recipe.json", recipe_of(corpus, WEIGHTS, 8_000))
+    words = ["recipe", "export", str(tmp_path / "recipe.json"), "--to", target, "-o", str(tmp_path / "out")]
+    done = CliRunner().invoke(
+        app, [*words, "--corpus", str(corpus), "--seq-len", "40", "--batch-tokens", "400", "--verify"]
+    )
+    assert done.exit_code == 0, done.output
+    assert "Largest difference: 0.000000" in done.output
+
+
+def test_a_small_run_of_whole_documents_is_near_enough(corpus: Path, tmp_path: Path) -> None:
+    write_json(tmp_path / "recipe.json", recipe_of(corpus, WEIGHTS))
+    out = tmp_path / "out"
+    words = ["recipe", "export", str(tmp_path / "recipe.json"), "--to", "files", "-o", str(out), "--verify"]
+    done = CliRunner().invoke(app, [*words, "--corpus", str(corpus)])
+    assert done.exit_code == 0, done.output
+    [stage] = mx.verify_export(out).stages
+    assert 1e-3 < stage.error <= stage.allowed == stage.resolution < 0.1
+    assert f"leaves differences of up to {stage.resolution:.4g} in so few tokens" in done.output
+    # Half of the documents of one domain are lost on the way.
+    [path] = (out / "data" / "stage0").glob("*.jsonl")
+    rows = path.read_text().splitlines()
+    lost = [row for i, row in enumerate(rows) if json.loads(row)["domain"] == "code" and i % 2]
+    path.write_text("\n".join(row for row in rows if row not in lost) + "\n")
+    checked = CliRunner().invoke(app, ["recipe", "check", str(out)])
+    assert checked.exit_code == 1
+    assert ", more than " in checked.output

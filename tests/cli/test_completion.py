@@ -47,7 +47,8 @@ def completed(line: str, shell: str = "bash") -> list[str]:
     ("line", "kind"),
     [("mixdesk law fit s --law ", "laws"), ("mixdesk recipe make s --strategy ", "strategies"),
      ("mixdesk corpus split c ", "splitters"), ("mixdesk corpus build t --step ", "steps"),
-     ("mixdesk corpus import x --format ", "formats")],
+     ("mixdesk corpus import x --format ", "formats"), ("mixdesk recipe export s --to ", "exporters"),
+     ("mixdesk recipe show s --from ", "exporters"), ("mixdesk study ask s --as ", "exporters")],
 )  # fmt: skip
 def test_names_of_parts_are_those_of_their_table(line: str, kind: str) -> None:
     assert completed(line) == list(registry.names(kind))

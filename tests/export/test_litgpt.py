@@ -90,6 +90,8 @@ def test_no_weights_are_the_lengths_of_the_data(tmp_path: Path) -> None:
         ("x = 1", "no CombinedStreamingDataset"),
         ("CombinedStreamingDataset(sets(), weights=[1])", "written out as a list"),
         ("CombinedStreamingDataset([StreamingDataset('a')], weights=w())", "weights as numbers"),
+        ("CombinedStreamingDataset([StreamingDataset('a')], weights=['much'])", "weights as numbers"),
+        ("CombinedStreamingDataset([StreamingDataset('a')], weights=1)", "weights as numbers"),
         ("CombinedStreamingDataset([StreamingDataset('a')], weights=[1, 2])", "1 data sets, 2 weights"),
         ("CombinedStreamingDataset([StreamingDataset('nowhere')])", "no weights"),
         ("CombinedStreamingDataset([StreamingDataset('a')], weights=[-1])", "weights ≥ 0"),

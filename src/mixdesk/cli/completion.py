@@ -43,4 +43,5 @@ def _begun(names: Iterable[str], incomplete: str) -> list[str]:
 
 LAWS, SEVERAL_LAWS, STRATEGIES = parts("laws"), several("laws"), parts("strategies")
 SPLITTERS, STEPS, FORMATS = parts("splitters"), parts("steps"), parts("formats")
+EXPORTERS = parts("exporters")
 KINDS, RUNNERS, TOKENIZERS = words(*registry.ROOMS), words("local", "ray"), words("bpe", "bytes")

@@ -94,7 +94,7 @@ def import_(
     out: Path = typer.Option(..., "--out", "-o", help="Folder of the corpus."),
     tokenizer: str = typer.Option(..., help="Path of the tokenizer.json that the ids are of, or its name."),
     format: str | None = typer.Option(
-        None, help="megatron, mds, olmo_npy or datatrove; default: by the files.", autocompletion=FORMATS
+        None, help="megatron, mds, olmo_npy, datatrove or litdata; default: by the files.", autocompletion=FORMATS
     ),
     n_tokens: float | None = typer.Option(None, help="Tokens of a run, for the epochs of each domain, e.g. 1e9."),
 ) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 import mixdesk
-from mixdesk.cli.completion import LAWS, STRATEGIES
+from mixdesk.cli.completion import EXPORTERS, LAWS, STRATEGIES
 from mixdesk.cli.exported import print_export, print_mixture, print_verification
 from mixdesk.cli.tables import JSON_OPTION, QUIET_OPTION, lines, read_pair, say, say_json, say_table
 from mixdesk.core.files import to_data
@@ -103,7 +103,7 @@ def show(
         None, help="A domain or pattern: what its weight rests on, and the trials behind it. Needs the study's folder."
     ),
     form: str | None = typer.Option(
-        None, "--from", help="PATH is a file of this trainer: see `mixdesk list exporters`."
+        None, "--from", help="PATH is a file of this trainer: see `mixdesk list exporters`.", autocompletion=EXPORTERS
     ),
     corpus: Path | None = typer.Option(
         None, help="With --from: folder of a corpus, for epochs and the natural mixture."
@@ -134,7 +134,12 @@ def show(
 @app.command()
 def export(  # noqa: PLR0913  (its parameters are the command line)
     path: Path = RECIPE,
-    to: str = typer.Option(..., "--to", help="Whose files: see `mixdesk list exporters`; with options NAME:KEY=VALUE."),
+    to: str = typer.Option(
+        ...,
+        "--to",
+        help="Whose files: see `mixdesk list exporters`; with options NAME:KEY=VALUE.",
+        autocompletion=EXPORTERS,
+    ),
     out: Path = typer.Option(..., "--out", "-o", help="Folder to write; a new one."),
     corpus: Path | None = typer.Option(None, help="Folder of the corpus. Default: the study's."),
     n_tokens: str | None = typer.Option(None, help="Tokens of the run, such as 2T or 20M. Default: the recipe's."),

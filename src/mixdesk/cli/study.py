@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import typer
 
 import mixdesk
-from mixdesk.cli.completion import RUNNERS
+from mixdesk.cli.completion import EXPORTERS, RUNNERS
 from mixdesk.cli.tables import JSON_OPTION, QUIET_OPTION, counted, cut, lines, read_pair, say, say_json, say_table
 from mixdesk.cli.wizard import write_by_questions
 from mixdesk.core.errors import InputError
@@ -114,7 +114,12 @@ def ask(  # noqa: PLR0913  (its parameters are the command line)
     out: Path | None = typer.Option(
         None, "--out", "-o", help="File to write: .csv or .jsonl; with --as a folder. Default: print alone."
     ),
-    to: str | None = typer.Option(None, "--as", help="Each trial as files of a trainer: see `mixdesk list exporters`."),
+    to: str | None = typer.Option(
+        None,
+        "--as",
+        help="Each trial as files of a trainer: see `mixdesk list exporters`.",
+        autocompletion=EXPORTERS,
+    ),
     repeats: bool = typer.Option(
         False,
         "--repeats",

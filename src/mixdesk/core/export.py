@@ -16,6 +16,10 @@ from mixdesk.core.recipe import Recipe
 
 # A domain may be passed this much more often than its limit says: rounding to whole rows or sequences.
 EPOCHS_TOLERANCE = 1e-3
+# A share of tokens that the target's own code makes may differ from what was asked by this much.
+SHARES_TOLERANCE = 1e-3
+# Standard deviations of a random draw that count as chance.
+MOST_DEVIATIONS = 4.0
 # How data that are ours to write are laid out.
 LAYOUTS = ("domains", "stages", "blend")
 
@@ -232,13 +236,15 @@ def in_tokens(found: Imported) -> Imported:
 class Realised:
     """What a stage trains on by the target's own code: shares of tokens `asked` and `realised`, over `n_tokens`.
 
-    `chance` is the standard deviation of a share where the target draws at random, 0 where it does not.
+    `chance` is the standard deviation of a share where the target draws at random, 0 where it does not; `resolution` is
+    the largest difference of a share that whole documents leave, 0 where what is drawn has one length.
     """
 
     asked: Pairs
     realised: Pairs
     n_tokens: int
     chance: float = 0.0
+    resolution: float = 0.0
 
     def __post_init__(self) -> None:
         put(self, asked=checks.pairs("asked", self.asked), realised=checks.pairs("realised", self.realised))
@@ -248,6 +254,11 @@ class Realised:
         """Largest difference between a share asked and realised."""
         found = dict(self.realised)
         return max((abs(share - found.get(name, 0.0)) for name, share in self.asked), default=math.nan)
+
+    @property
+    def allowed(self) -> float:
+        """The error up to which a stage is as asked: a thousandth, what chance makes, or what whole documents leave."""
+        return max(SHARES_TOLERANCE, MOST_DEVIATIONS * self.chance, self.resolution)
 
 
 @core_type

@@ -29,19 +29,24 @@ from mixdesk.export.data import DONE, head
 
 # Tokens after which a file ends.
 FILE_TOKENS = 1 << 26
+# Says half the tokens of the document at which each domain was cut, stage by stage: no whole documents come nearer.
+CUTS = ".cuts.json"
 # Documents decoded at once.
 BATCH = 256
 
 
 @dataclass(slots=True)
 class _Pass:
-    """Where the run is in a domain: which pass, and how many documents of it are used; tokens asked and taken."""
+    """Where the run is in a domain: which pass, and how many documents of it are used; tokens open, and half of those
+    of the document at the cut.
+    """
 
     lengths: NDArray[np.int64]
     seed: tuple[int, ...]
     n_pass: int = 0
     at: int = 0
     open: float = 0.0
+    cut: float = 0.0
     order: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     def take(self, n_tokens: float) -> NDArray[np.int64]:
@@ -63,6 +68,10 @@ class _Pass:
             if n < len(rest):
                 break
             self.order, self.at, self.n_pass = self.order[:0], 0, self.n_pass + 1
+        if self.open > 0.0:
+            self.cut = float(self.lengths[self.order[self.at]]) / 2.0
+        elif taken:
+            self.cut = float(self.lengths[taken[-1][-1]]) / 2.0
         return np.concatenate(taken) if taken else np.zeros(0, dtype=np.int64)
 
 
@@ -103,11 +112,12 @@ def write_blend(
             f"`{empty}` has no documents to train on", value="none", bound="at least one", remedy="leave it out"
         )
     passes = [_Pass(lengths=part.lengths, seed=(seed, i)) for i, part in enumerate(parts)]
-    total, done = int(sum(sum(stage.values()) for stage in asked)), 0
+    total, done, cuts = int(sum(sum(stage.values()) for stage in asked)), 0, list[dict[str, float]]()
     for k, stage in enumerate(asked):
         taken = [
             one.take(stage[name]) if name in stage else one.order[:0] for name, one in zip(names, passes, strict=True)
         ]
+        cuts.append({name: one.cut for name, one in zip(names, passes, strict=True)})
         domains = np.repeat(np.arange(len(names)), [len(one) for one in taken]).astype(np.uint16)
         documents = np.concatenate(taken)
         shuffled = np.random.default_rng([seed, len(names), k]).permutation(len(documents))
@@ -120,6 +130,7 @@ def write_blend(
             done += int(chosen.lengths.sum())
             if progress is not None:
                 progress("blend", min(done, total), total)
+    write_json(out / CUTS, {"stages": cuts})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,14 +1,17 @@
 """The blend as files: whole documents in the right numbers, shuffled, for any trainer that reads a file from its start.
 
     documents of a domain are taken until they hold w_d T tokens, to half a document
+    |share of d − w_d| ≤ ((1 − w_d) h_d + w_d Σ_{j≠d} h_j) / n
 
-w_d share of training tokens, T tokens of the stage. No sampler is left to decide anything.
+w_d share of training tokens, T tokens of the stage, n those in its files, h_d half the document at which the domain was
+cut, and half of the one at the cut before. No sampler is left to decide anything.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,6 +24,7 @@ from mixdesk.core.export import Export, ExportStage, Imported, Order, Realised, 
 from mixdesk.core.files import read_data, write_json
 from mixdesk.core.plan import Plug, RunPlan
 from mixdesk.core.scale import Scale
+from mixdesk.export.blend import CUTS
 from mixdesk.export.configs import no_file, schedule
 from mixdesk.export.units import as_realised, as_stage, used
 
@@ -71,7 +75,9 @@ class Files:
             as_stage(order, stage, {name: weight * stage.n_tokens for name, weight in used(stage).items()}, None, [one])
             for stage, one in zip(stages, folders, strict=True)
         ]
-        losses = ["Documents are whole: a domain has its tokens to half a document, and a stage to half of each."]
+        losses = [
+            "Documents are whole: a domain has its tokens to half of one, at least one, and a stage to half of each."
+        ]
         if self.form == "megatron":
             losses.append("Megatron shuffles what it reads: the order in the files is kept by other loaders only.")
         return Export(
@@ -100,9 +106,13 @@ class Files:
             InputError: the files are not there.
         """
         data = read_data(out / CONTENTS)
-        stages = []
-        for said, written in zip(_stages(out / CONTENTS, data), export.stages, strict=True):
-            stages.append(_counted(out / said["folder"], data["form"], data["domains"], written))
+        stages, before = list[Realised](), dict[str, float]()
+        for k, (said, written) in enumerate(zip(_stages(out / CONTENTS, data), export.stages, strict=True)):
+            counted = _counted(out / said["folder"], data["form"], data["domains"], written)
+            cuts = read_data((out / said["folder"]).parent / CUTS)["stages"][k]
+            loose = {one.domain: cuts[one.domain] + before.get(one.domain, 0.0) for one in written.shares}
+            stages.append(replace(counted, resolution=_resolution(written, loose, counted.n_tokens)))
+            before = cuts
         total = sum(one.n_tokens for one in stages)
         how = f"All documents of the files counted, {total:,} tokens: there is no sampler between them and the trainer."
         return Verification(stages=tuple(stages), how=how)
@@ -113,6 +123,14 @@ def _stages(path: Path, data: dict[str, Any]) -> list[dict[str, Any]]:
     if not isinstance(found, list) or not found or data.get("form") not in FORMS:
         raise no_file(path, ", ".join(data) or "nothing", "`files.json` of an export to `files`")
     return found
+
+
+def _resolution(written: ExportStage, loose: Mapping[str, float], n_tokens: int) -> float:
+    """The largest difference of a share in `n_tokens` where each domain is off by up to `loose` tokens."""
+    total = sum(loose.values())
+    return max(
+        (1.0 - one.weight) * loose[one.domain] + one.weight * (total - loose[one.domain]) for one in written.shares
+    ) / n_tokens  # fmt: skip
 
 
 def _counted(folder: Path, form: str, names: list[str], written: ExportStage) -> Realised:

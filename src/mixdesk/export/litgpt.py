@@ -291,4 +291,7 @@ def _combined(
         return folders, None
     if python.argument(call, "iterate_over_all", 3, assigned) is None:
         notes.append("`iterate_over_all=False` is missing: LitData refuses weights without it.")
-    return folders, [float(one) for one in python.literal(path, weights, "weights as numbers")]
+    told = python.literal(path, weights, "weights as numbers")
+    if not isinstance(told, list | tuple) or not all(isinstance(one, int | float) for one in told):
+        raise configs.no_file(path, f"weights of {told!r}", "weights as numbers")
+    return folders, [float(one) for one in told]

@@ -52,8 +52,9 @@ LEAST_SEQUENCES = 2
 class Nanotron:
     """`data_stages` of a nanotron configuration, to be put into one's own; schedules in one run.
 
-    The loader keeps the position of each folder across stages. nanotron itself imports on no machine without an
-    accelerator: its fields are checked against its documentation, its data by datatrove 0.10.1.
+    The loader keeps the position of each folder across stages. nanotron is not run: 0.4 could not be imported where
+    this was written, without an accelerator. Its fields and its rule are mixdesk's reading of its documentation; its
+    data are read by datatrove 0.10.1.
 
     Fields: `seed` of the loader.
     """
@@ -147,8 +148,8 @@ class Nanotron:
             stages.append(as_realised(written, shares, sum(tokens.values())))
             start = written.end or 0
         how = (
-            "nanotron itself imports on no machine without an accelerator: its file was checked against the fields it "
-            f"documents, and sequences filled by its documented rule, each read by datatrove {version('datatrove')}."
+            "nanotron was not run. mixdesk checked its file against the documented fields and filled sequences by the "
+            f"documented rule; each was read by datatrove {version('datatrove')}."
         )
         return Verification(stages=tuple(stages), how=how)
 

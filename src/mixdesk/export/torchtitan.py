@@ -1,6 +1,6 @@
-"""torchtitan: the data loader of each stage in Python, for 0.3.0 and for the grain pipeline that came after it.
+"""torchtitan 0.3.0: the data loader of each stage in Python; mixes of the pipeline after it are read, not written.
 
-    weight = w_d, of packed rows of L tokens; with grain as whole numbers, round(100 w_d / min w)
+    weight = w_d, of packed rows of L tokens
 
 w_d share of tokens: every domain is packed before rows are drawn, so that a share of rows is one of tokens.
 """
@@ -30,7 +30,10 @@ ARITHMETIC = "weight = share of tokens"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Torchtitan:
-    """`torchtitan_data.py`: `stage(k)` is the loader's configuration, over JSON lines of texts of each domain."""
+    """`torchtitan_data.py`: `stage(k)` is the loader's configuration, over JSON lines of texts of each domain.
+
+    The order of rows is random, and a domain that ends begins again, shuffled anew.
+    """
 
     title: ClassVar[str] = "torchtitan 0.3.0: interleaved loader (Python)"
     reference: ClassVar[str] = ""
@@ -83,14 +86,10 @@ class Torchtitan:
         tree = python.parsed(path)
         known = python.assigned(tree)
         if "STAGES" in known:
-            rows = python.literal(path, known["STAGES"], "a list of (tokens, shares)")
-            ends, total = [], 0
-            for n_tokens, shares in rows:
-                total += n_tokens
-                ends.append((float(total), dict(shares)))
-            return Imported(plan=RunPlan(schedule=configs.schedule(path, ends), scale=Scale(n_tokens=total)))
+            return _ours(path, python.literal(path, known["STAGES"], "a list of (tokens, shares)"))
         unit, notes = "tokens", list[str]()
-        pairs = [(_name(path, call, known), call) for call in python.calls(tree, "HFDataSource")]
+        # Sources take names alone, mixed sets a weight in the second place too.
+        pairs, place = [(_name(path, call, known), call) for call in python.calls(tree, "HFDataSource")], 99
         if not pairs:
             mixed = python.calls(tree, "WeightedDataset")
             sets = [python.argument(call, "dataset", 0, known) for call in mixed]
@@ -98,14 +97,17 @@ class Torchtitan:
             if not all(packed):
                 unit = "documents"
                 notes.append("What is mixed is not packed before: the weights count documents.")
-            named = [next((one.value for one in call.keywords if one.arg == "dataset"), call) for call in mixed]
-            pairs = [(ast.unparse(one), call) for one, call in zip(named, mixed, strict=True)]
+            named = [python.argument(call, "dataset", 0, {}) or call for call in mixed]
+            pairs, place = [(ast.unparse(one), call) for one, call in zip(named, mixed, strict=True)], 1
         if not pairs:
             raise configs.no_file(path, "no HFDataSource, no WeightedDataset", "a mix of torchtitan")
         weights = []
         for _, call in pairs:
-            node = python.argument(call, "weight", 99, known)
-            weights.append(1.0 if node is None else float(python.literal(path, node, "weights as numbers")))
+            node = python.argument(call, "weight", place, known)
+            weight = 1.0 if node is None else python.literal(path, node, "weights as numbers")
+            if not isinstance(weight, int | float):
+                raise configs.no_file(path, f"a weight of {weight!r}", "weights as numbers")
+            weights.append(float(weight))
         mixture = configs.merged([name for name, _ in pairs], weights, notes)
         plan = RunPlan(schedule=configs.schedule(path, [(1.0, mixture)]), scale=Scale())
         return Imported(plan=plan, unit=unit, notes=tuple(notes))
@@ -214,6 +216,22 @@ def stage(k, seed=42):
     ]
     return InterleavedHuggingFaceTextDataLoader.Config(sources=sources, seed=seed)
 '''
+
+
+def _ours(path: Path, rows: Any) -> Imported:
+    """The schedule in STAGES.
+
+    Raises:
+        InputError: other rows.
+    """
+    ends, total = [], 0
+    try:
+        for n_tokens, shares in rows:
+            total += n_tokens
+            ends.append((float(total), dict(shares)))
+    except (TypeError, ValueError) as error:
+        raise configs.no_file(path, str(error), "a list of (tokens, shares)") from None
+    return Imported(plan=RunPlan(schedule=configs.schedule(path, ends), scale=Scale(n_tokens=total)))
 
 
 def _name(path: Path, call: ast.Call, known: Mapping[str, ast.expr]) -> str:
