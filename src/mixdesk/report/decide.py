@@ -191,6 +191,14 @@ def recipe_table(view: StudyView, recipe: Recipe, tiers: Mapping[str, str], span
             tier = tiers.get(row.domain, "unclear")
             cells.append(f'<span class="tier {text(tier)}">{text(tier)}</span>')
         body.append(cells)
+    title, question = _titles(recipe, base)
+    class_ = "wt long" if len(rows) > PRINTED else "wt"
+    foot = _feet(view, recipe, has_tokens, bool(tiers))
+    return card(title, question, table(tuple(head), body, class_=class_), foot=foot, span=span, id_="table")
+
+
+def _titles(recipe: Recipe, base: str) -> tuple[str, str]:
+    """The title of the table of domains, and the question that it answers."""
     title, question = "The recipe, domain by domain", f"What goes in, and how far it moves from {base}."
     if figures.is_running(recipe):
         title = "The candidate so far, domain by domain"
@@ -200,9 +208,7 @@ def recipe_table(view: StudyView, recipe: Recipe, tiers: Mapping[str, str], span
         question = "What the law would have proposed. Shown so that it can be argued with, not to be used."
     elif recipe.verdict.recommended != RECIPE:
         title = "The candidate, domain by domain"
-    class_ = "wt long" if len(rows) > PRINTED else "wt"
-    foot = _feet(view, recipe, has_tokens, bool(tiers))
-    return card(title, question, table(tuple(head), body, class_=class_), foot=foot, span=span, id_="table")
+    return title, question
 
 
 def _feet(view: StudyView, recipe: Recipe, has_tokens: bool, has_tiers: bool) -> tuple[str, ...]:

@@ -248,9 +248,7 @@ def _app(watch: _Watch, token: str, port: int) -> Starlette:
         return None
 
     async def page(request: Request) -> Response:
-        return refused(request) or HTMLResponse(
-            fill({**watch.parts, "plotly": plotly_text()}), headers=HEADERS
-        )
+        return refused(request) or HTMLResponse(fill({**watch.parts, "plotly": plotly_text()}), headers=HEADERS)
 
     async def news(request: Request) -> Response:
         return refused(request) or HTMLResponse(fill(watch.news()), headers=HEADERS)
