@@ -62,13 +62,14 @@ def test_the_page_follows_the_run_and_leaves_the_reader_his_place(folder: Path, 
     said: list[str] = []
     with sync_api.sync_playwright() as play:
         browser = play.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page = browser.new_page(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(error.message))
         page.goto(address(run))
         page.locator("#try-next").wait_for(timeout=30_000)
         headline = "() => document.querySelector('h1').textContent"
         page.evaluate("() => { window.here = 1; mixdesk.move(0, .2); mixdesk.lock(0); mixdesk.settle(); }")
+        page.evaluate("() => mixdesk.store.pin(1)")
         page.locator("#raw thead button").nth(4).click()
         page.evaluate("() => window.scrollTo({ top: 700, behavior: 'instant' })")
         weights = page.evaluate("() => mixdesk.weights()")
@@ -86,14 +87,25 @@ def test_the_page_follows_the_run_and_leaves_the_reader_his_place(folder: Path, 
         assert page.evaluate("() => mixdesk.locked()") == [True, False, False]
         assert page.evaluate("() => document.activeElement.getAttribute('aria-label')").startswith("d01")
         assert page.evaluate("() => document.querySelector('#raw [aria-sort]').cellIndex") == 4
+        assert page.evaluate("() => [mixdesk.store.pinned, mixdesk.store.undo.length]") == [1, 1]
+        assert page.locator(".hotcard").count() == 1
         now = page.evaluate("() => document.querySelector('#console').getBoundingClientRect().top")
         assert now == pytest.approx(place, abs=2)
+        # A figure that is drawn stays, and shows the new trials.
+        page.locator("#doubt .fig").first.scroll_into_view_if_needed()
+        page.locator("#doubt .fig .main-svg").first.wait_for(timeout=20_000)
+        page.evaluate("() => { window.drawn = document.querySelector('#doubt .js-plotly-plot'); }")
+        points = "() => Math.max(...drawn.data.map(t => (t.customdata || []).length))"
+        n_points = page.evaluate(points)
+        landed(page.evaluate(headline))
+        assert page.evaluate("() => drawn.isConnected && drawn === document.getElementById(drawn.id)")
+        page.wait_for_function(f"n => ({points})() > n", arg=n_points, timeout=30_000)
         # A theme is switched once, however often the page was patched.
         page.locator("#theme").click()
         assert page.evaluate("() => document.documentElement.dataset.theme") == "dark"
         # A mixture that the study forbids, then one that it allows.
         page.evaluate("() => { mixdesk.lock(0); mixdesk.move(0, .9); mixdesk.settle(); }")
-        tried = page.locator("#tried")
+        tried = page.locator("#try-said")
         page.locator("#try-next").click()
         sync_api.expect(tried).to_contain_text("d00 ≤ 0.6")
         page.evaluate("() => { mixdesk.move(0, .25); mixdesk.settle(); }")

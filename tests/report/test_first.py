@@ -54,7 +54,8 @@ def staged(found: Answer) -> Answer:
         ("no different", "predicted", "natural", "warn", "No better than a rival", "Train on natural"),
         ("too weak", "predicted", "natural", "bad", "Refused: evidence too weak", "If you must train today: natural"),
         ("too weak", "confirmed", "uniform", "bad", "Refused: evidence too weak", "If you must train today: uniform"),
-        ("better", "running", "recipe", "wait", "Running", "The recipe"),
+        ("better", "running", "recipe", "wait", "Running", "Until there is a recipe: its candidate so far"),
+        ("too weak", "running", "natural", "wait", "Running", "Until there is a recipe: natural"),
         ("better", "no evidence", "recipe", "wait", "No evidence", "The recipe"),
     ],
 )

@@ -54,7 +54,7 @@ def console(view: StudyView, answer: Answer) -> dict[str, Any]:
         ],
         "start": figures.lead_of(view, recipe).name,
         "reference": figures.reference(view).name,
-        "is_refused": recipe.verdict.name == "too weak",
+        "is_refused": figures.is_refused(recipe),
         "law": {"name": recipe.provenance.law, **page_law(answer.browser)},
         "metrics": [
             {"name": m.name, "unit": m.unit, "sign": m.sign, "weight": float(w)}

@@ -55,7 +55,7 @@ def strips(view: StudyView, recipe: Recipe | None) -> str:
     """The advised mixture and the others on one scale, each with recipe − rival and its interval."""
     lead = figures.lead_of(view, recipe).mixture
     bands, rows = figures.shown_bands(view, lead), figures.strips(view, recipe)
-    what = "refused candidate − rival" if recipe is not None and recipe.verdict.name == "too weak" else "recipe − rival"
+    what = f"{figures.candidate(recipe)} − rival" if recipe is not None else ""
     unit = figures.scale_of(view, recipe.objective if recipe is not None else view.objective)
     compared = [row.comparison for row in rows if row.comparison is not None]
     has_scale = recipe is not None and bool(compared)
@@ -191,15 +191,24 @@ def recipe_table(view: StudyView, recipe: Recipe, tiers: Mapping[str, str], span
             tier = tiers.get(row.domain, "unclear")
             cells.append(f'<span class="tier {text(tier)}">{text(tier)}</span>')
         body.append(cells)
+    title, question = _titles(recipe, base)
+    class_ = "wt long" if len(rows) > PRINTED else "wt"
+    foot = _feet(view, recipe, has_tokens, bool(tiers))
+    return card(title, question, table(tuple(head), body, class_=class_), foot=foot, span=span, id_="table")
+
+
+def _titles(recipe: Recipe, base: str) -> tuple[str, str]:
+    """The title of the table of domains, and the question that it answers."""
     title, question = "The recipe, domain by domain", f"What goes in, and how far it moves from {base}."
-    if recipe.verdict.name == "too weak":
+    if figures.is_running(recipe):
+        title = "The candidate so far, domain by domain"
+        question = "What the law would propose if the study ended now. Trials are out, and it may change."
+    elif figures.is_refused(recipe):
         title = "The candidate that was refused"
         question = "What the law would have proposed. Shown so that it can be argued with, not to be used."
     elif recipe.verdict.recommended != RECIPE:
         title = "The candidate, domain by domain"
-    class_ = "wt long" if len(rows) > PRINTED else "wt"
-    foot = _feet(view, recipe, has_tokens, bool(tiers))
-    return card(title, question, table(tuple(head), body, class_=class_), foot=foot, span=span, id_="table")
+    return title, question
 
 
 def _feet(view: StudyView, recipe: Recipe, has_tokens: bool, has_tiers: bool) -> tuple[str, ...]:

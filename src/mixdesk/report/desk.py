@@ -82,7 +82,7 @@ def parts_of(
             }
         ),
         "js": _joined("js"),
-        "plotly": _plotly() if specs else "",
+        "plotly": plotly_text() if specs else "",
         "live": "",
         "connect": "",
         "foot": "One file, made by mixdesk. It asks nothing of any network.",
@@ -97,7 +97,7 @@ def fill(parts: dict[str, str]) -> str:
 
 
 @cache
-def _plotly() -> str:
+def plotly_text() -> str:
     """Plotly's script, deflated and in base 64: the page inflates it when the first figure comes near."""
     return base64.b64encode(zlib.compress(plotly.offline.get_plotlyjs().encode(), 9)).decode()
 
@@ -132,7 +132,10 @@ def _study_line(view: StudyView) -> str:
 
 def _explore(answers: tuple[Answer, ...]) -> str:
     if not answers:
-        return '<p class="none card">The faders need a fitted law. They come with the first recipe.</p>'
+        return (
+            '<p class="none card">The faders need a fitted law. They come with the first recipe, and on the live desk '
+            "as soon as a law can be fitted.</p>"
+        )
     return (
         '<noscript><p class="none card">The faders need scripts. Everything else on this page stands without.</p>'
         '</noscript><div class="console" id="console" hidden></div>'

@@ -285,6 +285,23 @@ def lead_of(view: StudyView, recipe: Recipe | None) -> Rival:
     return reference(view)
 
 
+def is_running(recipe: Recipe) -> bool:
+    """Whether trials are out: what the recipe says is what the trials so far would say."""
+    return recipe.verdict.state == "running"
+
+
+def is_refused(recipe: Recipe) -> bool:
+    """Whether the evidence was too weak, with no more of it on its way."""
+    return recipe.verdict.name == "too weak" and not is_running(recipe)
+
+
+def candidate(recipe: Recipe) -> str:
+    """What the recipe's mixture is called beside its rivals."""
+    if is_running(recipe):
+        return "candidate so far"
+    return "refused candidate" if is_refused(recipe) else "recipe"
+
+
 def strips(view: StudyView, recipe: Recipe | None) -> tuple[StripRow, ...]:
     """The advised mixture first, then the others. A recipe refused for weak evidence is not among them."""
     lead = lead_of(view, recipe)

@@ -83,7 +83,7 @@ def without_answer(view: StudyView) -> str:
 def pill(recipe: Recipe) -> str:
     """Icon and words of a verdict."""
     found = recipe.verdict
-    if found.name == "too weak":
+    if figures.is_refused(recipe):
         mark, said = "bad", "Refused: evidence too weak"
     else:
         mark, said = STATES.get(found.state) or PILLS[(found.name, found.state)]
@@ -118,7 +118,7 @@ def gain(view: StudyView, recipe: Recipe) -> str:
         return '<div class="gain"><p class="cap">The recipe was compared with no rival.</p></div>'
     noise = figures.objective_noise(view, recipe.objective)
     is_dim = found.verdict == "no different" or recipe.verdict.name == "too weak"
-    what = "refused candidate" if recipe.verdict.name == "too weak" else "recipe"
+    what = figures.candidate(recipe)
     unit = figures.unit_of(view, recipe.objective)
     n = words.plural(found.n_pairs, "fresh pair") if found.basis == "trained" else ""
     n = n or f"law of {words.plural(recipe.provenance.n_mixtures, 'mixture')}"
@@ -196,7 +196,8 @@ def doubts(view: StudyView, answer: Answer, tiers: Mapping[str, str]) -> str:
                 f"{prose(f'`{one.guard}`')} holds</a></li>",
             )
     if answer.recipe.verdict.name == "too weak":
-        lines.insert(0, f'<li>{icon("bad")}<a href="#checks"><b>{prose(answer.recipe.verdict.reason)}</b></a></li>')
+        mark = "bad" if figures.is_refused(answer.recipe) else "wait"
+        lines.insert(0, f'<li>{icon(mark)}<a href="#checks"><b>{prose(answer.recipe.verdict.reason)}</b></a></li>')
     title = "Not checked, or in doubt" if lines else "Checked"
     n_wide, n_phone = (len(lines) if len(lines) <= n else n - 1 for n in (DOUBTS, DOUBTS_ON_PHONE))
     shown = [line.replace("<li>", '<li class="deep">') if i >= n_phone else line for i, line in enumerate(lines)]
@@ -252,7 +253,9 @@ def is_in_stages(recipe: Recipe | None, lead: Rival) -> bool:
 def _advice(view: StudyView, recipe: Recipe | None, lead: Rival) -> str:
     if recipe is None:
         return f"Until there is a recipe: {text(lead.name)}"
-    if recipe.verdict.name == "too weak":
+    if figures.is_running(recipe):
+        return f"Until there is a recipe: {'its candidate so far' if lead.name == RECIPE else text(lead.name)}"
+    if figures.is_refused(recipe):
         return f"If you must train today: {text(lead.name)}"
     if lead.name == RECIPE:
         n = len(recipe.plan.schedule.stages)

@@ -22,7 +22,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import plotly.offline
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -32,7 +31,7 @@ from starlette.routing import Route
 
 from mixdesk.core.errors import InputError, MixdeskError
 from mixdesk.core.trial import StudyView
-from mixdesk.report.desk import PAGE, Answer, fill, parts_of
+from mixdesk.report.desk import PAGE, Answer, fill, parts_of, plotly_text
 
 HOST = "127.0.0.1"
 # Names of this machine that a browser may have been given.
@@ -249,9 +248,7 @@ def _app(watch: _Watch, token: str, port: int) -> Starlette:
         return None
 
     async def page(request: Request) -> Response:
-        return refused(request) or HTMLResponse(
-            fill({**watch.parts, "plotly": plotly.offline.get_plotlyjs()}), headers=HEADERS
-        )
+        return refused(request) or HTMLResponse(fill({**watch.parts, "plotly": plotly_text()}), headers=HEADERS)
 
     async def news(request: Request) -> Response:
         return refused(request) or HTMLResponse(fill(watch.news()), headers=HEADERS)

@@ -36,7 +36,7 @@ def recipe(found: Recipe) -> str:
     verdict = found.verdict
     waits = verdict.state in ("running", "no evidence")
     kind = f"{'◷' if waits else SIGNS[verdict.name]} {verdict.name}, {verdict.state}"
-    if verdict.name == "too weak":
+    if figures.is_refused(found):
         kind = f"{SIGNS['too weak']} refused: evidence too weak"
     natural = {rival.name: rival.mixture for rival in found.rivals}
     base = NATURAL if NATURAL in natural else UNIFORM

@@ -62,7 +62,8 @@
 
   // More than 24 domains: families that open to their domains; rows exist while they are in sight.
   parts.list = (context, faders, ROW) => {
-    const { DESK, store, channels, families } = context, open = new Set(channels.length > FEW ? [] : families.map(f => f.family)), made = new Map();
+    const { DESK, store, channels, families } = context, made = new Map();
+    store.open = new Set(channels.length > FEW ? [] : families.map(f => f.family));
     const scroll = h("div", { class: "list", role: "group", "aria-label": "faders" }), inner = h("div", { class: "inner" }), count = h("span", { class: "u" });
     const search = h("input", { type: "search", class: "find", placeholder: "find: text, licence:text, epochs>3", "aria-label": "find domains", autocomplete: "off" });
     const licences = DESK.licences || [];
@@ -85,7 +86,7 @@
         const mine = channels.filter(c => c.family === family.family && (!found || found.has(c.members[0])));
         if (found && !mine.length) continue;
         items.push(family);
-        if (family.members.length > 1 && (found || open.has(family.family))) items.push(...mine);
+        if (family.members.length > 1 && (found || store.open.has(family.family))) items.push(...mine);
       }
       count.textContent = found ? `${found.size} of ${channels.length} domains` : `${channels.length} domains, ${families.length} families`;
       inner.style.height = items.length * ROW + "px"; scroll.style.setProperty("--h", items.length * ROW + 2 + "px"); scroll.scrollTop = Math.min(scroll.scrollTop, Math.max(0, items.length * ROW - scroll.clientHeight)); show();
@@ -93,7 +94,7 @@
     function faderOf(item) {
       if (made.has(item)) return made.get(item);
       const isFamily = families.includes(item), has = isFamily && item.members.length > 1;
-      const one = faders.fader(item, has ? { isOpen: open.has(item.family), toggle: () => toggle(item) } : {});
+      const one = faders.fader(item, has ? { isOpen: store.open.has(item.family), toggle: () => toggle(item) } : {});
       one.look = isFamily ? "ch row" : "ch row inside"; one.node.className = one.look;
       one.input.tabIndex = -1; one.lock.tabIndex = -1;
       one.knob.addEventListener("keydown", e => {
@@ -106,9 +107,9 @@
     }
     const stop = f => put(f.knob, "tabindex", (active.get(f.channel.family) || families.find(one => one.family === f.channel.family)) === f.channel ? "0" : "-1");
     function toggle(family) {
-      open.has(family.family) ? open.delete(family.family) : open.add(family.family);
-      if (!open.has(family.family)) active.delete(family.family);
-      const arrow = made.get(family).node.querySelector(".open"); arrow.setAttribute("aria-expanded", String(open.has(family.family))); arrow.firstChild.textContent = open.has(family.family) ? "▾" : "▸";
+      store.open.has(family.family) ? store.open.delete(family.family) : store.open.add(family.family);
+      if (!store.open.has(family.family)) active.delete(family.family);
+      const arrow = made.get(family).node.querySelector(".open"); arrow.setAttribute("aria-expanded", String(store.open.has(family.family))); arrow.firstChild.textContent = store.open.has(family.family) ? "▾" : "▸";
       fill();
     }
     function step(item, by) {
@@ -128,6 +129,7 @@
       shown = next; tell(fresh);
     }
     search.addEventListener("input", fill);
+    store.on("open", () => { made.clear(); fill(); });
     scroll.addEventListener("scroll", show, { passive: true });
     scroll.append(inner);
     const node = h("div", { class: "listbox" }, h("div", { class: "finder" }, search, count), scroll);

@@ -39,6 +39,7 @@
         node.on("plotly_afterplot", () => { if (store.hot !== null && specs[id].overlay && specs[id].overlay.type !== "scatterternary") point(id); });
         node.on("plotly_unhover", () => store.point(null));
         node.on("plotly_click", e => { const n = trial(e); if (n !== undefined) store.pin(n); });
+        if (store.hot !== null) point(id);
       }
     }
 
@@ -123,7 +124,7 @@
     // Plotly lies deflated in the page; it is inflated once, when the first figure comes near.
     let library = null;
     function plotly() {
-      return library ||= (async () => {
+      return library ||= window.Plotly ? Promise.resolve() : (async () => {
         const bytes = Uint8Array.from(atob($("plotly").textContent), c => c.charCodeAt(0));
         const code = await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).text();
         const script = document.createElement("script"); script.textContent = code; document.head.append(script);

@@ -1,7 +1,7 @@
 "use strict";
 // The desk while a study runs. Asks once a second how far it is; when trials have ended it fetches the page anew, puts its
 // parts into the open page and runs the desk's script again on the new data. What the reader has moved, locked, sorted,
-// opened or focused is as before. In the hands of the desk's script: window.mixdesk (weights, locked, move, lock, settle,
+// opened, found, pinned or focused is as before. In the hands of the desk's script: window.mixdesk (weights, locked, store,
 // draw), #data, #console, #raw. This script stands before it, so as to know what it listens to.
 (() => {
   const own = document.currentScript;  // the desk's script is the next element
@@ -53,7 +53,7 @@
   // ---------- the reader ----------
   let last = -CALM, isDown = false;
   const stir = () => { last = performance.now(); };
-  for (const type of ["keydown", "pointermove", "wheel", "touchmove"]) document.listen(type, e => { if (type !== "pointermove" || isDown) stir(e); }, { passive: true, capture: true });
+  for (const type of ["keydown", "pointermove", "wheel", "touchmove", "scroll"]) document.listen(type, e => { if (type !== "pointermove" || isDown) stir(e); }, { passive: true, capture: true });
   document.listen("pointerdown", () => { isDown = true; stir(); }, true);
   for (const type of ["pointerup", "pointercancel"]) document.listen(type, () => { isDown = false; stir(); }, true);
   const isTyping = () => document.activeElement instanceof HTMLInputElement;
@@ -63,21 +63,29 @@
   }
 
   // ---------- what the reader did to the page, and doing it again ----------
-  const same = (a, b) => a.length === b.length && a.every((x, i) => Math.abs(x - b[i]) < 1e-9);
-  const desk = () => JSON.parse($("data").textContent).console;
-  const start = data => data.presets.find(one => one.name === data.start).weights;
+  const same = (a, b) => a.every((x, i) => Math.abs(x - b[i]) < 1e-9);
+  const data = () => JSON.parse($("data").textContent);
+  const all = (found, root = document) => [...root.querySelectorAll(found)];
+  const PRESSED = "#console .tbtn[aria-pressed]", SCROLLED = ".tablewrap, .channels, .list, .lanes";
+  // What tells a part of the page from its like: the card or section that it is in, and its own name.
+  const nameOf = node => { const card = node.closest(".card, section"), title = card.querySelector("h3, h2"); return [card.id, title ? title.textContent : "", node.getAttribute("aria-label") || (node.tagName === "DETAILS" ? node.querySelector("summary").textContent : "")].join(); };
+  const named = (found, of) => new Map(all(found).map(node => [nameOf(node), of(node)]));
+  // What is remembered of the faders: without `mixture` where they stand as the page set them.
+  function faders({ console: desk }) {
+    if (!desk) return null;
+    const { mixture, locks, undo, redo, open } = window.mixdesk.store, start = desk.presets.find(one => one.name === desk.start).weights;
+    return { mixture: locks.some(Boolean) || !same(mixture, start) ? mixture : null, locks, undo, redo, open };
+  }
   function kept() {
-    const data = desk(), weights = data ? window.mixdesk.weights() : [], locked = data ? window.mixdesk.locked() : [];
-    const isMoved = data && (locked.some(Boolean) || !same(weights, start(data)));
-    const raw = $("raw"), head = raw && raw.querySelector("[aria-sort]"), focus = document.activeElement;
+    const known = data(), raw = $("raw"), head = raw && raw.querySelector("[aria-sort]"), focus = document.activeElement, { pinned } = window.mixdesk.store;
     const places = spots(), isSeen = node => { const { top, bottom } = node.getBoundingClientRect(); return bottom > 90 && top < innerHeight; };
     const held = places.findIndex(node => node.contains(focus) && isSeen(node)), at = held >= 0 ? held : places.findIndex(isSeen);
     return {
-      desk: isMoved ? { weights, locked } : null,
-      tab: [...document.querySelectorAll("#console .copy [aria-pressed=true]")].map(node => node.textContent)[0],
-      sort: head ? [head.cellIndex, head.getAttribute("aria-sort")] : null, isLong: Boolean(raw && raw.classList.contains("all")),
-      open: [...document.querySelectorAll("main details")].map(node => node.open),
-      across: [...document.querySelectorAll(".tablewrap, .channels")].map(node => node.scrollLeft),
+      faders: faders(known), pinned: pinned === null ? null : known.trials.id[pinned],
+      pressed: all(PRESSED).filter(node => node.getAttribute("aria-pressed") === "true").map(node => node.textContent),
+      sort: head ? [head.cellIndex, head.getAttribute("aria-sort")] : null,
+      found: named("main .find", node => node.value), picked: named("main .pick", node => node.selectedOptions[0].textContent), open: named("main details", node => node.open),
+      scrolled: named(SCROLLED, node => [node.scrollLeft, node.scrollTop]),
       focus: focus && focus.closest("main, header") ? [focus.tagName, focus.getAttribute("aria-label"), focus.id, focus.textContent] : null,
       place: at >= 0 && scrollY > 0 ? [at, places.length, places[at].closest("section").id, topOf(places[at]), topOf(places[at].closest("section"))] : null,
       theme: document.documentElement.dataset.theme,
@@ -85,24 +93,22 @@
   }
   // Where the reader may be: what has the focus, else what is seen first; where their number changed, its section.
   const topOf = node => node.getBoundingClientRect().top;
-  const spots = () => [...document.querySelectorAll("main .verdict, main .card, main .console")];
+  const spots = () => all("main .front, main .card, main .console");
   function again(was) {
     if (document.documentElement.dataset.theme !== was.theme) $("theme").click();
-    if (was.desk && desk()) {
-      const { move, lock, settle, weights } = window.mixdesk, to = was.desk;
-      to.weights.forEach((w, j) => { if (!same(weights(), to.weights)) move(j, w); lock(j); });
-      window.mixdesk.locked().forEach((isLocked, j) => { if (isLocked !== to.locked[j]) lock(j); });
-      settle();
-    }
+    const { store } = window.mixdesk, known = data();
+    if (was.faders && known.console) store.take(was.faders);
     const raw = $("raw");
     if (raw && was.sort) { const head = raw.tHead.rows[0].cells[was.sort[0]]; for (let i = 0; i < 2 && head.getAttribute("aria-sort") !== was.sort[1]; i++) head.querySelector("button").click(); }
-    if (raw && was.isLong && $("more")) $("more").click();
-    for (const node of document.querySelectorAll("#console .copy button")) if (node.textContent === was.tab && node.getAttribute("aria-pressed") === "false") node.click();
-    document.querySelectorAll("main details").forEach((node, i) => { if (was.open[i] !== undefined) node.open = was.open[i]; });
-    document.querySelectorAll(".tablewrap, .channels").forEach((node, i) => { node.scrollLeft = was.across[i] || 0; });
+    for (const node of all(PRESSED)) if (was.pressed.includes(node.textContent) && node.getAttribute("aria-pressed") === "false") node.click();
+    for (const node of all("main .find")) { const text = was.found.get(nameOf(node)); if (text) { node.value = text; node.dispatchEvent(new Event("input")); } }
+    for (const node of all("main .pick")) { const at = [...node.options].findIndex(one => one.textContent === was.picked.get(nameOf(node))); if (at >= 0 && at !== node.selectedIndex) { node.selectedIndex = at; node.dispatchEvent(new Event("change")); } }
+    for (const node of all("main details")) node.open = was.open.get(nameOf(node)) ?? node.open;
+    for (const node of all(SCROLLED)) [node.scrollLeft, node.scrollTop] = was.scrolled.get(nameOf(node)) || [0, 0];
+    if (was.pinned !== null && known.trials.id.includes(was.pinned)) store.pin(known.trials.id.indexOf(was.pinned));
     if (was.focus) {
       const [tag, label, id, text] = was.focus;
-      const found = id ? $(id) : [...document.querySelectorAll(`main ${tag}, header ${tag}`)].find(node => node.getAttribute("aria-label") === label && (label || node.textContent === text));
+      const found = id ? $(id) : all(`main ${tag}, header ${tag}`).find(node => node.getAttribute("aria-label") === label && (label || node.textContent === text));
       if (found) found.focus({ preventScroll: true });
     }
     if (was.place) {
@@ -113,7 +119,8 @@
 
   // ---------- the page of the newest trials ----------
   // Whether the page is now as new as that.
-  const PARTS = ["header.top", "main", "#dock"];
+  // Sections stay and get new contents: the browser knows how tall those out of sight are.
+  const PLACES = ["header.top", ...["decide", "proof", "explore", "doubt", "raw-section"].map(id => "#" + id), "#dock"];
   async function patch() {
     const answer = await fetch("news", { cache: "no-store" });
     if (!answer.ok) throw new Error(answer.statusText);
@@ -124,23 +131,23 @@
     document.querySelector("head style").textContent = news.querySelector("head style").textContent;
     document.title = news.title;
     $("data").textContent = news.getElementById("data").textContent;
-    for (const name of PARTS) {
-      const fresh = document.adoptNode(news.querySelector(name));
-      // A figure that is drawn stays, so that it does not flicker; the desk's script then changes it in place.
-      for (const node of fresh.querySelectorAll(".fig")) {
-        const old = $(node.id);
-        if (!old || !old.classList.contains("js-plotly-plot")) continue;
-        for (const type of ["plotly_hover", "plotly_unhover", "plotly_click"]) old.removeAllListeners(type);
-        old.setAttribute("aria-label", node.getAttribute("aria-label")); old.style.minHeight = node.style.minHeight;
-        node.replaceWith(old);
-      }
-      document.querySelector(name).replaceWith(fresh);
+    for (const node of all("body > .hotcard")) node.remove();
+    document.body.classList.remove("docked");
+    // A figure that is drawn stays, so that it does not flicker; the desk's script then changes it in place.
+    for (const node of all(".fig", news)) {
+      const old = $(node.id);
+      if (!old || !old.classList.contains("js-plotly-plot")) continue;
+      for (const type of ["plotly_hover", "plotly_unhover", "plotly_click", "plotly_afterplot"]) old.removeAllListeners(type);
+      for (const layer of all(".hotlayer", old)) layer.remove();
+      old.setAttribute("aria-label", node.getAttribute("aria-label")); old.style.minHeight = node.style.minHeight;
+      node.replaceWith(old);
     }
+    for (const place of PLACES) document.querySelector(place).replaceChildren(...news.querySelector(place).childNodes);
     const script = document.createElement("script");
     script.textContent = own.nextElementSibling.textContent;
     document.body.append(script); script.remove();
     document.querySelector("header.top").append(bar); button(); again(was);
-    if (window.Plotly) window.mixdesk.draw();
+    window.mixdesk.draw();
     return true;
   }
 
@@ -148,18 +155,18 @@
   let said = null;  // [sentence, whether it is bad]
   function tell(text, isBad) {
     said = [text, isBad];
-    const line = $("tried"); line.textContent = text; line.classList.toggle("bad", isBad);
+    const line = $("try-said"); line.textContent = text; line.classList.toggle("bad", isBad);
   }
   function button() {
     const top = document.querySelector("#console .bar2");
     if (!top) return;
     const node = part("button", "tbtn", "Try this mixture next"), line = part("p", "tried");
-    node.type = "button"; node.id = "try-next"; node.disabled = isOver; line.id = "tried"; line.setAttribute("role", "status");
+    node.type = "button"; node.id = "try-next"; node.disabled = isOver; line.id = "try-said"; line.setAttribute("role", "status");
     node.addEventListener("click", ask); top.append(node, line);
     if (said) tell(...said);
   }
   async function ask() {
-    const { domains } = desk(), weights = window.mixdesk.weights();
+    const { domains } = data().console, weights = window.mixdesk.weights();
     $("try-next").disabled = true;
     try {
       const body = JSON.stringify({ mixture: Object.fromEntries(domains.map((name, j) => [name, weights[j]])) });

@@ -1,6 +1,6 @@
 "use strict";
 // The store: one mixture whose weights always sum to one, locks, undo, and the trial that is pointed at. Panels
-// subscribe to "moved", "frame" (the one that shows it), "rest" (70 ms later), "locks", "undo" and "hot".
+// subscribe to "moved", "frame" (the one that shows it), "rest" (70 ms later), "locks", "undo", "open" and "hot".
 (parts => {
   const { diff, value } = parts.atoms;
   const BURST = 350, REST = 70, SPEECH = 500, MOST_STEPS = 200;
@@ -23,7 +23,7 @@
       presets.push({ name: "natural^0.7", weights: raised.map(w => w / sum), is_derived: true });
     }
     const preset = name => presets.find(p => p.name === name);
-    const store = { hot: null, pinned: null, mixture: preset(DESK.start).weights.slice(), locks: DESK.domains.map(() => false), undo: [], redo: [], now: null, say: () => {} };
+    const store = { hot: null, pinned: null, mixture: preset(DESK.start).weights.slice(), locks: DESK.domains.map(() => false), undo: [], redo: [], now: null, open: new Set(), say: () => {} };
 
     // ---------- objective, interval, region ----------
     function objective(row) {
@@ -103,6 +103,13 @@
     function settle() { clearTimeout(pending); pending = null; }
     function step(from, to) { settle(); if (!store[from].length) return; store[to].push(store.mixture.slice()); store.mixture = store[from].pop(); changed(); tell("undo"); }
 
+    // Stand as another store of the same domains stood; without `mixture` at the start.
+    function take({ mixture, locks, undo, redo, open }) {
+      if (mixture) store.mixture = mixture.slice();
+      Object.assign(store, { locks: locks.slice(), undo: undo.slice(), redo: redo.slice(), open: new Set(open) });
+      paint(); for (const kind of ["locks", "undo", "open"]) tell(kind);
+    }
+
     // ---------- one frame for however many events ----------
     function paint() { frame = 0; store.now = state(store.mixture); tell("frame"); rest = setTimeout(() => tell("rest"), REST); }
     function changed() {
@@ -126,7 +133,7 @@
     TRIALS.weights.forEach((row, n) => { if (TRIALS.rung[n] !== DESK.runs || TRIALS.state[n] !== "done") return; const key = row.join(); if (!seen.has(key)) { seen.add(key); tried.push(row); } });
     const isBetween = w => tried.length * D > MOST_HULL ? null : parts.isBetween(w, tried);
     return Object.assign(store, {
-      D, law, presets, preset, mean, evaluate, objective, state, leverage, isBetween, guards, sumOf, moved, move, load, lock, settle, on, tell, paint, epochsOf, capOf, limit, isOver, point, pin,
+      D, law, presets, preset, mean, evaluate, objective, state, leverage, isBetween, guards, sumOf, moved, move, load, lock, settle, take, on, tell, paint, epochsOf, capOf, limit, isOver, point, pin,
       undoStep: () => step("undo", "redo"), redoStep: () => step("redo", "undo"), evaluations: () => evaluations,
     });
   };
