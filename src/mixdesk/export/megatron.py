@@ -12,6 +12,7 @@ import json
 import re
 import shlex
 import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -308,14 +309,16 @@ def verify_blends(out: Path, export: Export, blends: Sequence[list[str]], n: int
 
 def _drawn(out: Path, order: Order, blend: tuple[list[str], list[float]], n: int) -> Any:
     """The domain of each of n sequences, as Megatron's builder orders them; the first of each is read."""
-    from megatron.core.datasets.blended_megatron_dataset_builder import BlendedMegatronDatasetBuilder
-    from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # kernels that drawing samples does not need
+        from megatron.core.datasets.blended_megatron_dataset_builder import BlendedMegatronDatasetBuilder
+        from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
 
     for prefix in blend[0]:
         if not (out / f"{prefix}.idx").is_file():
             raise InputError(
                 f"`{out}` has no data for Megatron to read", value=f"no {prefix}.idx", bound="`.bin` and `.idx`",
-                remedy="export with a corpus, or verify where the data are",
+                remedy="export with a corpus of tokens, or name the folder of the data with --data",
             )  # fmt: skip
     length = order.need("seq_len")
     with tempfile.TemporaryDirectory() as own:
