@@ -85,7 +85,7 @@ scale = { n_params = 8000000, n_tokens = 300000 }
         "mixdesk study ask my-study -n 32 --as megatron --seq-len 128 --batch-tokens 2048 \\\n"
         "    --data ../../data -o asked | head -8"
     )
-    story.say("A folder per trial. Words beside each other, as `--data-args-path` reads them; `run.sh` has the other flags:")
+    story.say("A folder per trial. Words beside each other, as `--data-args-path` reads them; flags in `run.sh`:")
     story.run("cd asked/$(ls asked | head -1) && ls && cat phase0.txt")
     story.say("The same trials as lines of JSON, for a trainer that reads nothing of Megatron's:")
     story.run("mixdesk study ask my-study -n 32 -o asked.jsonl | head -1; head -1 asked.jsonl | cut -c1-400")

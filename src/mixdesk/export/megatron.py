@@ -288,7 +288,9 @@ def verify_blends(out: Path, export: Export, blends: Sequence[list[str]], n: int
     """
     from importlib.metadata import version
 
-    from megatron.core.datasets.utils import get_blend_from_list
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of kernels that drawing samples does not need
+        from megatron.core.datasets.utils import get_blend_from_list
 
     length = export.order.need("seq_len")
     stages, start = [], 0
@@ -309,10 +311,8 @@ def verify_blends(out: Path, export: Export, blends: Sequence[list[str]], n: int
 
 def _drawn(out: Path, order: Order, blend: tuple[list[str], list[float]], n: int) -> Any:
     """The domain of each of n sequences, as Megatron's builder orders them; the first of each is read."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # kernels that drawing samples does not need
-        from megatron.core.datasets.blended_megatron_dataset_builder import BlendedMegatronDatasetBuilder
-        from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
+    from megatron.core.datasets.blended_megatron_dataset_builder import BlendedMegatronDatasetBuilder
+    from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
 
     for prefix in blend[0]:
         if not (out / f"{prefix}.idx").is_file():
