@@ -49,10 +49,10 @@ runs. Here the data are small, and the trainer is thirty lines that know nothing
     _megatron(story.folder)
     story.say("## What is there: counted by its index, no text read")
     story.run("ls data")
-    story.run("mixdesk corpus import data --format megatron --tokenizer tokenizer.json --n-tokens 2e6 -o corpus")
+    story.run("mixdesk corpus import data --format megatron --tokenizer tokenizer.json --n-tokens 3e5 -o corpus")
     story.say("""
-Natural weights, and how often the target run would pass each domain. Now the question. A trainer of one's own needs no
-`[trainer]`: the study asks, you answer.
+Natural weights, and how often the target run would pass each domain. Now the question: the model shall read mail and
+HTTP well, and no text more than four times. A trainer of one's own needs no `[trainer]`: the study asks, you answer.
 """)
     story.file(
         "my-study/study.toml",
@@ -60,13 +60,15 @@ Natural weights, and how often the target run would pass each domain. Now the qu
 corpus = "../corpus"
 
 [objective.terms]
-"bpb/domain/*" = 1.0          # the mean over what your trainer reports
+"bpb/domain/email" = 1.0      # names of what your trainer reports, and how much each counts
+"bpb/domain/http" = 1.0
 
 [constraints]
 max_epochs = 4.0
+lower = { "*" = 0.01 }        # two sequences of a proxy: a blend gives no domain less
 
 [budget]
-n_trials = 24
+n_trials = 32
 
 [[rungs]]
 label = "proxy"
@@ -74,14 +76,19 @@ scale = { n_params = 1000000, n_tokens = 40000 }
 
 [[rungs]]
 label = "target"
-scale = { n_params = 8000000, n_tokens = 2000000 }
+scale = { n_params = 8000000, n_tokens = 300000 }
 """,
     )
     story.run("mixdesk study new my-study")
     story.say("## Ask: files that your trainer reads")
-    story.run("mixdesk study ask my-study -n 24 --as megatron -o asked")
-    story.run("ls asked | head -5")
-    story.run("mixdesk study ask my-study -n 24 -o asked.jsonl | head -6")
+    story.run(
+        "mixdesk study ask my-study -n 32 --as megatron --seq-len 128 --batch-tokens 2048 \\\n"
+        "    --data ../../data -o asked | head -8"
+    )
+    story.say("A folder per trial. Words beside each other, as `--data-args-path` reads them; flags in `run.sh`:")
+    story.run("cd asked/$(ls asked | head -1) && ls && cat phase0.txt")
+    story.say("The same trials as lines of JSON, for a trainer that reads nothing of Megatron's:")
+    story.run("mixdesk study ask my-study -n 32 -o asked.jsonl | head -1; head -1 asked.jsonl | cut -c1-400")
     story.say("## Train, and tell")
     story.file("train.sh", _TRAIN)
     shutil.copy(ROOT / "examples" / "train_anything.py", story.folder / "train_anything.py")
@@ -91,9 +98,13 @@ scale = { n_params = 8000000, n_tokens = 2000000 }
     story.say("## Law, recipe, and the file that the big run reads")
     story.run("mixdesk law compare my-study --laws average,exponential,trees --quiet")
     story.run("mixdesk recipe make my-study")
-    story.run("mixdesk recipe export my-study --to megatron -o out --verify")
-    story.run("ls out")
-    story.run("mixdesk study report my-study")
+    story.run("mixdesk recipe check my-study && echo train on it")
+    story.run(
+        "mixdesk recipe export my-study --to megatron --seq-len 128 --batch-tokens 4096 \\\n"
+        "    --data ../data -o out --verify"
+    )
+    story.run("ls out && cat out/phase0.txt out/run.sh")
+    story.run("mixdesk study report my-study && du -h my-study/desk.html")
 
 
 def academic(story: Transcript) -> None:
@@ -180,12 +191,12 @@ does it cost the old skills? Here the sets are six kinds of text of this machine
     story.run("mixdesk corpus build sets --near 0.8 -o corpus")
     story.run("mixdesk corpus show corpus --overlap | tail -12")
     story.say("## Weights before any evidence")
-    story.run("mixdesk recipe start corpus --n-tokens 1M --max-epochs 3")
+    story.run("mixdesk recipe start corpus --n-tokens 300k --max-epochs 4")
     story.say("""
-## Twelve short runs
+## Short runs
 
-Each set alone, and all but each: `modomodo`. A *guard* keeps an old skill: what `json` measures may get worse than
-under the natural mixture by no more than 0.05 bits per byte.
+Each set alone, all but each, and mixtures between: `modomodo`. A *guard* keeps an old skill: what `json` measures may
+get worse than under the natural mixture by no more than 0.05 bits per byte.
 """)
     story.file(
         "my-study/study.toml",
@@ -196,13 +207,14 @@ corpus = "../corpus"
 guards = [{ metric = "bpb/domain/json", than = "natural", slack = 0.05 }]
 
 [objective.terms]
-"bpb/domain/*" = 1.0
+"bpb/domain/http" = 1.0       # what the model shall learn
+"bpb/domain/logging" = 1.0
 
 [constraints]
-max_epochs = 3.0
+max_epochs = 4.0
 
 [budget]
-n_trials = 16
+n_trials = 24
 
 [strategy]
 name = "modomodo"
@@ -214,6 +226,10 @@ options = { command = "python train_anything.py {spec} {result}" }
 [[rungs]]
 label = "short"
 scale = { n_params = 1000000, n_tokens = 100000 }
+
+[[rungs]]
+label = "full"                # the run that the recipe is for
+scale = { n_params = 1000000, n_tokens = 300000 }
 """,
     )
     shutil.copy(ROOT / "examples" / "train_anything.py", story.folder / "train_anything.py")
@@ -221,9 +237,11 @@ scale = { n_params = 1000000, n_tokens = 100000 }
     story.run("mixdesk study run my-study --quiet")
     story.run("mixdesk law compare my-study --laws average,quadratic,linear --quiet")
     story.run("mixdesk recipe make my-study")
+    story.say("Recipe and rivals, trained at the full length with fresh replicates and compared in pairs:")
+    story.run("mixdesk recipe confirm my-study --replicates 5 --quiet")
     story.say("## Files that the trainer reads")
     story.run("mixdesk recipe export my-study --to llama_factory -o out --verify")
-    story.run("ls out")
+    story.run("ls out && cat out/stage0.yaml out/run.sh")
 
 
 def tables(story: Transcript) -> None:

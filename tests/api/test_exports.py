@@ -1,6 +1,7 @@
 import importlib.util
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -213,6 +214,17 @@ def test_a_trial_that_cannot_be_written_does_not_hold_up_the_others(corpus: Path
     with pytest.raises(InputError, match=r"^trial \w{12}: the weight of `\w+` is under"):
         mx.export_trials(study, 12, "megatron", tmp_path / "asked", seq_len=400)
     assert 0 < len(list((tmp_path / "asked").glob("*/phase0.txt"))) < 12
+
+
+@pytest.mark.parametrize("recommended", ["recipe", "uniform"])
+def test_files_of_a_recipe_that_is_not_recommended_say_so(corpus: Path, tmp_path: Path, recommended: str) -> None:
+    recipe = recipe_of(corpus, WEIGHTS)
+    verdict = replace(recipe.verdict, headline="Stay with uniform.", recommended=recommended)
+    write_json(tmp_path / "recipe.json", replace(recipe, verdict=verdict))
+    words = ["recipe", "export", str(tmp_path / "recipe.json"), "--to", "card", "-o", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, [*words, "--corpus", str(corpus)])
+    assert done.exit_code == 0, done.output
+    assert ("Stay with uniform." in done.output) == (recommended == "uniform")
 
 
 def test_a_study_asks_for_the_blend_itself(corpus: Path, tmp_path: Path) -> None:

@@ -27,6 +27,9 @@ def print_export(export: Export, out: Path) -> None:
             ],
             title=whole,
         )  # fmt: skip
+    verdict = None if export.order.recipe is None else export.order.recipe.verdict
+    if verdict is not None and verdict.recommended != "recipe":
+        say(f"Mind: these files hold the recipe, and its verdict is: {verdict.headline}")
     for line in export.losses:
         say(f"Mind: {line}")
 

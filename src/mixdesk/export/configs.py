@@ -153,5 +153,5 @@ def too_small(name: str, weight: float, least: float, why: str) -> InputError:
     """The error of a weight that the target would round to nothing or nearly so."""
     return InputError(
         f"the weight of `{name}` is under what this target can hold", value=weight, bound=f"0 or at least {least:.4g}",
-        remedy=f"{why}: give it more or nothing, or take a longer run",
+        remedy=f"{why}: give it more (in a study: `lower` under [constraints]) or nothing, or take a longer run",
     )  # fmt: skip

@@ -12,6 +12,7 @@ import json
 import re
 import shlex
 import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -287,7 +288,9 @@ def verify_blends(out: Path, export: Export, blends: Sequence[list[str]], n: int
     """
     from importlib.metadata import version
 
-    from megatron.core.datasets.utils import get_blend_from_list
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of kernels that drawing samples does not need
+        from megatron.core.datasets.utils import get_blend_from_list
 
     length = export.order.need("seq_len")
     stages, start = [], 0
@@ -315,7 +318,7 @@ def _drawn(out: Path, order: Order, blend: tuple[list[str], list[float]], n: int
         if not (out / f"{prefix}.idx").is_file():
             raise InputError(
                 f"`{out}` has no data for Megatron to read", value=f"no {prefix}.idx", bound="`.bin` and `.idx`",
-                remedy="export with a corpus, or verify where the data are",
+                remedy="export with a corpus of tokens, or name the folder of the data with --data",
             )  # fmt: skip
     length = order.need("seq_len")
     with tempfile.TemporaryDirectory() as own:
