@@ -15,7 +15,7 @@ from mixdesk.core.objective import Comparison, LeagueRow, Objective
 from mixdesk.core.plan import Proposal, complete
 from mixdesk.core.recipe import BEST_SEEN, NATURAL, UNIFORM, Recipe
 from mixdesk.core.scale import Scale
-from mixdesk.core.space import Space
+from mixdesk.core.space import Constraints, Space
 from mixdesk.core.trial import StudyView
 from mixdesk.recipe.card import freeze
 from mixdesk.recipe.card import told as card_told
@@ -46,6 +46,13 @@ def test_of_20_permutations_at_least_19_are_too_weak() -> None:
     assert made(view).verdict.name == "better"
     verdicts = [made(shuffled(view, seed)).verdict.name for seed in range(20)]
     assert verdicts.count("too weak") >= 19
+
+
+def test_a_rival_that_breaks_a_limit_is_called_a_yardstick(view: StudyView) -> None:
+    limited = dataclasses.replace(view, constraints=Constraints(upper={view.domains[0]: 0.1}))
+    (line,) = (one for one in made(limited).warnings if one.startswith("Uniform"))
+    assert line == f"Uniform breaks `{view.domains[0]} ≤ 0.1`: a yardstick, no mixture to train on."
+    assert not any("yardstick" in one for one in made(view).warnings)
 
 
 def test_regret_on_worlds_with_known_optimum() -> None:

@@ -20,6 +20,7 @@ from mixdesk.core.plan import Recommendation, plan_at
 from mixdesk.core.protocols import LawFit
 from mixdesk.core.recipe import BEST_SEEN, NATURAL, UNIFORM, Provenance, Recipe, Rival
 from mixdesk.core.region import Region
+from mixdesk.core.space import Space
 from mixdesk.core.trial import StudyView
 from mixdesk.recipe import predicted
 from mixdesk.recipe.judge import FEW_PER_DOMAIN, UNJUDGED, guard_warnings, judge
@@ -144,6 +145,11 @@ def _warnings(view: StudyView, recipe: Recipe) -> tuple[str, ...]:
     if facts.law and d + 2 <= facts.n_mixtures < FEW_PER_DOMAIN * (d + 1):
         out.append(f"{facts.n_mixtures} mixtures are few for {d} domains; {FEW_PER_DOMAIN * (d + 1)} would be sound.")
     out += guard_warnings(recipe.guards)
+    space = Space.build(view.constraints, view.domains, view.corpus, view.rungs[-1].scale)
+    for rival in recipe.rivals:
+        if rival.name != BEST_SEEN and (broken := space.broken(rival.mixture)):
+            more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
+            out.append(f"{rival.name.capitalize()} breaks `{broken[0]}`{more}: a yardstick, no mixture to train on.")
     rung = recipe.expected[0].rung if recipe.expected else ""
     if facts.law and rung == view.fullest.label and view.standing != view.fullest:
         out.append(
