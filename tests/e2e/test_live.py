@@ -91,12 +91,15 @@ def test_the_page_follows_the_run_and_leaves_the_reader_his_place(folder: Path, 
         assert page.locator(".hotcard").count() == 1
         now = page.evaluate("() => document.querySelector('#console').getBoundingClientRect().top")
         assert now == pytest.approx(place, abs=2)
-        # A figure that is drawn stays.
-        page.locator("#doubt .fig").first.scroll_into_view_if_needed()
-        page.locator("#doubt .fig .main-svg").first.wait_for(timeout=20_000)
-        page.evaluate("() => { window.drawn = document.querySelector('#doubt .js-plotly-plot'); }")
+        # A figure that is drawn stays, and shows the new trials.
+        page.locator("#fig-predict").scroll_into_view_if_needed()
+        page.locator("#fig-predict .main-svg").first.wait_for(timeout=20_000)
+        page.evaluate("() => { window.drawn = document.getElementById('fig-predict'); }")
+        points = "() => Math.max(...drawn.data.map(t => (t.customdata || []).length))"
+        n_points = page.evaluate(points)
         landed(page.evaluate(headline))
         assert page.evaluate("() => drawn.isConnected && drawn === document.getElementById(drawn.id)")
+        page.wait_for_function(f"n => ({points})() > n", arg=n_points, timeout=30_000)
         # A theme is switched once, however often the page was patched.
         page.locator("#theme").click()
         assert page.evaluate("() => document.documentElement.dataset.theme") == "dark"
