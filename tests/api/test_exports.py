@@ -8,10 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 import mixdesk as mx
-from mixdesk.api.exports import SIDECAR
 from mixdesk.cli.main import app
 from mixdesk.core import registry
 from mixdesk.core.errors import InputError
+from mixdesk.core.export import SIDECAR
 from mixdesk.core.files import to_data, write_json
 from mixdesk.core.objective import Verdict
 from mixdesk.core.observations import Metric

@@ -15,7 +15,7 @@ from mixdesk.core import registry
 from mixdesk.core.checks import Pairs
 from mixdesk.core.corpus import Corpus
 from mixdesk.core.errors import Infeasible, InputError, MixdeskError
-from mixdesk.core.export import EPOCHS_TOLERANCE, Export, Imported, Order, Verification, in_tokens
+from mixdesk.core.export import EPOCHS_TOLERANCE, SIDECAR, Export, Imported, Order, Verification, in_tokens
 from mixdesk.core.files import read_data, read_json, to_data, write_json
 from mixdesk.core.plan import Plug, RunPlan, TrialSpec
 from mixdesk.core.protocols import Exporter, Progress
@@ -26,8 +26,6 @@ from mixdesk.study.study import Study
 if TYPE_CHECKING:
     from mixdesk.corpus.shards import TokenStore
 
-# What an export says of itself, beside what it wrote.
-SIDECAR = "mixdesk.json"
 N_SAMPLES = 100_000
 # Overlap that is worth a word: below it, boilerplate is shared.
 LEAST_SHARED = 0.01

@@ -30,7 +30,7 @@ from mixdesk.core.trial import StudyView
 from mixdesk.recipe import card, compose, confirm, moves
 from mixdesk.recipe.doubts import Doubts, doubts
 from mixdesk.recipe.judge import FEW_PER_DOMAIN, FIRM_PAIRS, Ground, Weakness, weakness
-from mixdesk.recipe.predicted import OBJECTIVE, rung_of, spoken
+from mixdesk.recipe.predicted import OBJECTIVE, rung_of
 from mixdesk.recipe.start import MAX_EPOCHS, Start, start_mixtures
 from mixdesk.recipe.why import Why, explain
 from mixdesk.search.feasible import settle
@@ -315,7 +315,7 @@ def doubt_mixture(study: Study, mixture: Imported, *, law: Plug | str | None = N
     notes = (
         () if weak is None else (f"{weak.reason} What it says of a single weight is worth as little. {weak.remedy}",)
     )
-    today = spoken(view, mixture.plan.schedule)
+    today = view.spoken(mixture.plan.schedule)
     w_qd = np.array([today.over(view.domains)])
     return Doubts(
         found=doubts(view, found.fit, today), law=found.law.name, rung=rung_of(view, found.fit, w_qd).label, notes=notes

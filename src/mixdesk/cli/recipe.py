@@ -13,6 +13,7 @@ import mixdesk
 from mixdesk.cli.completion import EXPORTERS, LAWS, STRATEGIES
 from mixdesk.cli.exported import print_export, print_mixture, print_verification
 from mixdesk.cli.tables import JSON_OPTION, QUIET_OPTION, lines, read_pair, say, say_json, say_table
+from mixdesk.core.export import SIDECAR
 from mixdesk.core.files import to_data
 from mixdesk.core.objective import Objective
 from mixdesk.core.recipe import GuardCheck, Move, Recipe
@@ -181,7 +182,7 @@ def check(
 
     Example: mixdesk recipe check my-study && ./train.sh
     """
-    if (path / "mixdesk.json").is_file():
+    if (path / SIDECAR).is_file():
         raise typer.Exit(print_verification(mixdesk.verify_export(path, samples)))
     verdict = mixdesk.read_recipe(path).verdict
     say(verdict.headline)

@@ -16,6 +16,8 @@ from mixdesk.core.recipe import Recipe
 
 # A domain may be passed this much more often than its limit says: rounding to whole rows or sequences.
 EPOCHS_TOLERANCE = 1e-3
+# The file in which an export says of itself what was written.
+SIDECAR = "mixdesk.json"
 # A share of tokens that the target's own code makes may differ from what was asked by this much.
 SHARES_TOLERANCE = 1e-3
 # Standard deviations of a random draw that count as chance.
@@ -164,7 +166,7 @@ class ExportStage:
 
 @core_type
 class Export:
-    """What was written: kept beside it as `mixdesk.json`, so that it can be read back as it was.
+    """What was written: kept beside it as `SIDECAR`, so that it can be read back as it was.
 
     `target` name of the exporter; `unit` what the written number counts; `sentence` who applies the number and what it
     means there; `arithmetic` from token share to that number, as one line; `losses` what the target cannot express, in

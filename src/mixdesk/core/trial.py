@@ -11,7 +11,7 @@ from mixdesk.core import checks
 from mixdesk.core.checks import Pairs, core_type, put
 from mixdesk.core.corpus import Corpus
 from mixdesk.core.errors import NotEnoughEvidence
-from mixdesk.core.mixture import Mixture
+from mixdesk.core.mixture import Mixture, Schedule
 from mixdesk.core.objective import Objective
 from mixdesk.core.observations import Floats, Inputs, Metric, Noise, Observations
 from mixdesk.core.plan import FIRST_FRESH_REPLICATE, Proposal, TrialSpec
@@ -247,6 +247,19 @@ class StudyView:
     def fullest(self) -> Rung:
         """The rung with the most mixtures that have an answer, of equals the first: that of a law of one scale."""
         return max(self.rungs, key=self.n_mixtures)
+
+    @property
+    def is_of_anneals(self) -> bool:
+        """Whether the runs behind a law went on from another run's weights."""
+        return any(trial.final and trial.spec.parents for trial in self.at(self.fullest.label))
+
+    def spoken(self, schedule: Schedule) -> Mixture:
+        """The mixture by which a law judges a schedule: what its runs differed in.
+
+        The last stage's where they went on from a base, as anneals do; else the token average, as if order were
+        nothing.
+        """
+        return schedule.stages[-1].mixture if self.is_of_anneals else schedule.average
 
     def n_mixtures(self, rung: Rung) -> int:
         """How many mixtures have an answer by training at a rung."""

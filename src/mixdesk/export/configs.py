@@ -10,13 +10,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mixdesk.core.errors import InputError
-from mixdesk.core.export import Export, Order
+from mixdesk.core.export import SIDECAR, Export, Order
 from mixdesk.core.files import read_json, read_text
 from mixdesk.core.mixture import Mixture, Schedule, Stage
 from mixdesk.core.plan import Plug
 from mixdesk.export.units import used
-
-SIDECAR = "mixdesk.json"
 
 
 def header(order: Order, sentence: str, arithmetic: str) -> list[str]:

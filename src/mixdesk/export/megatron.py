@@ -23,12 +23,11 @@ import numpy as np
 from mixdesk.core import registry
 from mixdesk.core.corpus import Domain
 from mixdesk.core.errors import InputError
-from mixdesk.core.export import Export, ExportStage, Imported, Order, OrderStage, Verification
+from mixdesk.core.export import SIDECAR, Export, ExportStage, Imported, Order, OrderStage, Verification
 from mixdesk.core.files import read_text, write_text
 from mixdesk.core.plan import Plug, RunPlan
 from mixdesk.core.scale import Scale
 from mixdesk.export.configs import (
-    SIDECAR,
     header,
     layout,
     merged,

@@ -55,7 +55,7 @@ def compose(
     rivals = find_rivals(view)
     target = view.rungs[-1]
     plan = plan_at(target, recommendation.mixture, recommendation.before)
-    judged = predicted.spoken(view, plan.schedule)
+    judged = view.spoken(plan.schedule)
     W_qd = np.array([judged.over(view.domains), *(rival.mixture.over(view.domains) for rival in rivals)])
     found = None if fit is None else predicted.sides(view, fit, W_qd)
     obs = view.observations(view.fullest.label)
@@ -173,7 +173,7 @@ def _warnings(view: StudyView, recipe: Recipe) -> tuple[str, ...]:
 
 def _of_stages(view: StudyView, recipe: Recipe) -> list[str]:
     """What to know of a recipe in two stages, or of one that is judged by runs of a last stage."""
-    stages, is_of_anneals = recipe.plan.schedule.stages, predicted.is_of_anneals(view)
+    stages, is_of_anneals = recipe.plan.schedule.stages, view.is_of_anneals
     if len(stages) == 1:
         wrong = "The law's runs went on from a base: of a run with one mixture from its start they say little."
         return [wrong] if is_of_anneals else []

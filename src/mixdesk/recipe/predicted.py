@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mixdesk.core.mixture import Mixture, Schedule
 from mixdesk.core.objective import Comparison, Objective
 from mixdesk.core.observations import Floats, Metric, Noise, Observations
 from mixdesk.core.protocols import LawFit
@@ -99,19 +98,6 @@ def rung_of(view: StudyView, fit: LawFit, W_qd: Floats) -> Rung:
         return view.fullest
     here, there = (fit.predict(view.inputs(W_qd, rung), level=0.0) for rung in (view.standing, view.fullest))
     return view.fullest if np.array_equal(here.mean_qm, there.mean_qm) else view.standing
-
-
-def spoken(view: StudyView, schedule: Schedule) -> Mixture:
-    """The mixture by which a law judges a schedule: what its runs differed in.
-
-    The last stage's where they went on from a base, as anneals do; else the token average, as if order were nothing.
-    """
-    return schedule.stages[-1].mixture if is_of_anneals(view) else schedule.average
-
-
-def is_of_anneals(view: StudyView) -> bool:
-    """Whether the runs behind a law went on from another run's weights."""
-    return any(trial.final and trial.spec.parents for trial in view.at(view.fullest.label))
 
 
 def comparisons(found: Sides, rivals: Sequence[Rival], plan: str) -> tuple[Comparison, ...]:

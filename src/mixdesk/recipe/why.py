@@ -34,7 +34,7 @@ from mixdesk.core.region import Region
 from mixdesk.core.scale import Rung
 from mixdesk.core.space import Space
 from mixdesk.core.trial import StudyView
-from mixdesk.recipe.predicted import LEVEL_OF_VALUES, N_DRAWS, OBJECTIVE, rung_of, spoken
+from mixdesk.recipe.predicted import LEVEL_OF_VALUES, N_DRAWS, OBJECTIVE, rung_of
 
 # Witnesses on either side of the weight, and those that pull most.
 N_BESIDE, N_PULLING = 3, 6
@@ -174,7 +174,7 @@ def explain(
         NotEnoughEvidence: no finished trial.
     """
     in_d = _members(view.domains, asked)
-    w_d = np.array(spoken(view, recipe.plan.schedule).over(view.domains))
+    w_d = np.array(view.spoken(recipe.plan.schedule).over(view.domains))
     obs = view.observations(view.fullest.label)
     line, region = Line.of(view, w_d, in_d), Region.of(obs.W_nd)
     wishes = {NONE: 0.0, UNIFORM: float(in_d.mean())}

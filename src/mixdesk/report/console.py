@@ -15,7 +15,7 @@ from mixdesk.core.mixture import Mixture, Schedule
 from mixdesk.core.objective import Verdict
 from mixdesk.core.recipe import UNIFORM, Recipe
 from mixdesk.core.trial import StudyView
-from mixdesk.report import figures, first, words
+from mixdesk.report import figures, words
 from mixdesk.report.figures import Answer
 
 # Significant digits of the trials' columns in the page: far below any noise, and a third of the bytes.
@@ -32,7 +32,7 @@ def console(view: StudyView, answer: Answer) -> dict[str, Any]:
     """What the faders need: the law, the objective, the presets, the region of the trials and the epochs."""
     recipe, domains = answer.recipe, view.domains
     # Of a recipe in stages the faders start from what the law can speak of.
-    judged = first.spoken(view, recipe)
+    judged = view.spoken(recipe.plan.schedule)
     bands = figures.bands(view, figures.lead_of(view, recipe).mixture, by_family=False)
     weights = recipe.objective.weights(view.metrics)
     where, rung = figures.region(view), figures.law_rung(view, recipe)

@@ -63,7 +63,7 @@ def strips(view: StudyView, recipe: Recipe | None) -> str:
     if has_scale:
         out.append(f'<span class="hd">{text(words.listed(what, unit))}</span>')
     if recipe is not None:
-        judged = first.spoken(view, recipe).over(view.domains)
+        judged = view.spoken(recipe.plan.schedule).over(view.domains)
         rows = tuple(replace(row, weights=judged) if row.name == RECIPE else row for row in rows)
     ends = [end for found in compared for end in (found.low, found.high)] + [0.0]
     for row in rows:
@@ -79,7 +79,7 @@ def strips(view: StudyView, recipe: Recipe | None) -> str:
         foot.append(f"bar and numbers: {levels} interval, {basis}; a rival's sign stands where the recipe is beside it")
     foot += [f"{len(bands)} families" if len(bands) < len(view.domains) else words.plural(len(bands), "domain")]
     if recipe is not None and len(recipe.plan.schedule.stages) > 1:
-        is_average = first.spoken(view, recipe) == recipe.mixture
+        is_average = view.spoken(recipe.plan.schedule) == recipe.mixture
         foot.append("recipe: " + ("the token average of its stages" if is_average else "its last stage"))
     body = f'<div class="strips{"" if has_scale else " two"}">{"".join(out)}</div>'
     question = (

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mixdesk.core.mixture import Mixture
 from mixdesk.core.objective import Comparison, Objective
 from mixdesk.core.recipe import Recipe, Rival
 from mixdesk.core.trial import StudyView
@@ -234,15 +233,6 @@ def mixture(view: StudyView, recipe: Recipe | None) -> str:
         f'<div class="mixhead{few}"><h2 class="lead">{sign(lead.name)}{label}</h2>'
         f"<span>share of training tokens</span></div>{drawing}{_ingredients(view, recipe, lead, base)}"
     )
-
-
-def spoken(view: StudyView, recipe: Recipe) -> Mixture:
-    """The mixture of a recipe in stages by which its law judges it, as `recipe/predicted.py` has it.
-
-    The last stage's where the runs went on from a base, as anneals do; else the token average.
-    """
-    is_of_anneals = any(trial.final and trial.spec.parents for trial in view.at(view.fullest.label))
-    return recipe.plan.schedule.stages[-1].mixture if is_of_anneals else recipe.mixture
 
 
 def is_in_stages(recipe: Recipe | None, lead: Rival) -> bool:
