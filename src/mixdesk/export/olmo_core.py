@@ -136,7 +136,7 @@ class OlmoCore:
             try:
                 for source in sources.sources:
                     source.paths = [str(out / one) for one in source.paths]
-                    source.validate()  # type: ignore[no-untyped-call]
+                    source.validate()
                 config = SourceMixtureDatasetConfig(
                     source_list=sources, requested_tokens=stage.n_tokens, render_tables=False, quiet=True,
                     global_batch_size=order.need("batch_tokens"),
