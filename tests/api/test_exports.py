@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import mixdesk as mx
+from mixdesk.api.exports import snippets
 from mixdesk.cli.main import app
 from mixdesk.core import registry
 from mixdesk.core.errors import InputError
@@ -17,7 +18,7 @@ from mixdesk.core.objective import Verdict
 from mixdesk.core.observations import Metric
 from mixdesk.core.plan import Plug
 from mixdesk.core.recipe import Provenance, Rival
-from mixdesk.corpus.shards import open_store
+from mixdesk.corpus.shards import MANIFEST, open_store
 
 WORDS = ["river", "stone", "lamp", "seven", "glass", "moth"]
 # Words in each document of a domain: lengths are far apart.
@@ -327,3 +328,17 @@ def test_a_small_run_of_whole_documents_is_near_enough(corpus: Path, tmp_path: P
     checked = CliRunner().invoke(app, ["recipe", "check", str(out)])
     assert checked.exit_code == 1
     assert ", more than " in checked.output
+
+
+def test_the_files_with_holes_are_those_that_the_corpus_and_the_recipe_can_fill(corpus: Path, tmp_path: Path) -> None:
+    shutil.copytree(corpus, tmp_path / "corpus")
+    config = replace(asking(corpus), corpus="../corpus")
+    (tmp_path / "study").mkdir()
+    study, recipe = mx.new_study(tmp_path / "study", config), recipe_of(corpus, WEIGHTS)
+    # No length of a sequence is known: only where none is needed.
+    found = snippets(study, recipe)
+    assert set(found) == {"megatron", "weights"}
+    mx.export_recipe(recipe, "weights", tmp_path / "out")
+    assert found["weights"].text(recipe.mixture) == (tmp_path / "out" / "weights.json").read_text()
+    (tmp_path / "corpus" / MANIFEST).write_text("{}")
+    assert snippets(study, recipe) == {}

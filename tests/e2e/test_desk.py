@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 from mixdesk.core import registry
+from mixdesk.core.export import Order
+from mixdesk.core.mixture import Mixture, Schedule
 from mixdesk.core.observations import Observations
-from mixdesk.core.plan import Plug
+from mixdesk.core.plan import Plug, RunPlan
 from mixdesk.core.trial import StudyView
 from mixdesk.laws import gp
 from mixdesk.laws.score import is_scale_aware
@@ -102,7 +104,15 @@ def many() -> tuple[StudyView, tuple[Answer, ...]]:
     return view, (one,)
 
 
-MORE = {"three_domains": three_domains, "many": many}
+def offered() -> tuple[StudyView, tuple[Answer, ...]]:
+    """Hostile names, and a trainer's file to copy."""
+    view, answers = VARIANTS["hostile"]()
+    plan = RunPlan(schedule=Schedule.constant(Mixture.uniform(view.domains)))
+    weights = registry.make("exporters", Plug(name="weights")).snippet(Order(plan=plan, domains=()))
+    return view, (replace(answers[0], snippets={"weights": weights}), *answers[1:])
+
+
+MORE = {"three_domains": three_domains, "many": many, "offered": offered}
 
 
 def mixtures(d: int, n: int = 50) -> list[list[float]]:
@@ -313,7 +323,7 @@ def test_what_is_copied_is_read_back(desks: Any, tmp_path: Path) -> None:
     from mixdesk.api.recipes import read_recipe
     from mixdesk.cli.main import app
 
-    desk = desks("hostile")
+    desk = desks("offered")
     view, _ = VARIANTS["hostile"]()
     words = shlex.split(desk.run("return mixdesk.code()").replace("\\\n", ""))
     assert words[:4] == ["mixdesk", "law", "predict", "laws/exponential.json"]
@@ -333,9 +343,10 @@ def test_what_is_copied_is_read_back(desks: Any, tmp_path: Path) -> None:
     judged = CliRunner().invoke(app, ["recipe", "check", str(path)])
     assert judged.exit_code == 3
     assert "set by hand" in judged.output
-    desk.page.get_by_role("button", name="weights", exact=True).click()
+    desk.page.get_by_label("copy for a trainer").select_option("weights")
     weights = json.loads(desk.run("return mixdesk.code()"))
-    assert weights == recipe.mixture.as_dict()
+    assert weights == dict.fromkeys(("train_domain_weights", "eval_domain_weights"), recipe.mixture.as_dict())
+    assert desk.said == []
 
 
 QUICK = ("hostile",)

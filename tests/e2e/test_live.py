@@ -69,6 +69,7 @@ def test_the_page_follows_the_run_and_leaves_the_reader_his_place(folder: Path, 
         page.locator("#try-next").wait_for(timeout=30_000)
         headline = "() => document.querySelector('h1').textContent"
         page.evaluate("() => { window.here = 1; mixdesk.move(0, .2); mixdesk.lock(0); mixdesk.settle(); }")
+        page.get_by_label("copy for a trainer").select_option("megatron")
         page.evaluate("() => mixdesk.store.pin(1)")
         page.locator("#raw thead button").nth(4).click()
         page.evaluate("() => window.scrollTo({ top: 700, behavior: 'instant' })")
@@ -89,6 +90,8 @@ def test_the_page_follows_the_run_and_leaves_the_reader_his_place(folder: Path, 
         assert page.evaluate("() => document.querySelector('#raw [aria-sort]').cellIndex") == 4
         assert page.evaluate("() => [mixdesk.store.pinned, mixdesk.store.undo.length]") == [1, 1]
         assert page.locator(".hotcard").count() == 1
+        assert page.get_by_label("copy for a trainer").input_value() == "megatron"
+        assert page.locator(".master .code").inner_text().startswith("0.2 data/d00\n")
         now = page.evaluate("() => document.querySelector('#console').getBoundingClientRect().top")
         assert now == pytest.approx(place, abs=2)
         # A figure that is drawn stays, and shows the new trials.

@@ -15,7 +15,7 @@ GOLDEN = '''\
 # mixdesk: recipe of study x
 # LitData draws each block at random with these weights, and begins all domains again when the first one ends.
 # weight = share of tokens; a block is sequence length + 1 tokens
-# Epochs over the run, within the limits that mixdesk checked: code 1 of 2
+# Limits on epochs over the run: code 2
 """The mixture as a data set of LitData: folders are relative to this file."""
 
 from pathlib import Path
@@ -95,6 +95,14 @@ def test_no_weights_are_the_lengths_of_the_data(tmp_path: Path) -> None:
         ("CombinedStreamingDataset([StreamingDataset('a')], weights=[1, 2])", "1 data sets, 2 weights"),
         ("CombinedStreamingDataset([StreamingDataset('nowhere')])", "no weights"),
         ("CombinedStreamingDataset([StreamingDataset('a')], weights=[-1])", "weights ≥ 0"),
+        ("DOMAINS = [('a', 'data/a')]", r"\(domain, folder, share\)"),
+        ("DOMAINS = [('a', 'data/a', 'much')]", r"\(domain, folder, share\)"),
+        ("DOMAINS = [('a', 'data/a', None)]", r"\(domain, folder, share\)"),
+        ("DOMAINS = [1]", r"\(domain, folder, share\)"),
+        ("DOMAINS = 1", r"\(domain, folder, share\)"),
+        ("DOMAINS = {[1]: 2}", r"\(domain, folder, share\)"),
+        ("DOMAINS = []", "could not be understood"),
+        ("DOMAINS = [('a', 'data/a', float('nan'))]", r"\(domain, folder, share\)"),
     ],
 )
 def test_what_cannot_be_understood_is_an_error(text: str, what: str, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_the_smallest_file(tmp_path: Path) -> None:
     assert (tmp_path / "phase0.txt").read_text() == PHASE
     run = (tmp_path / "run.sh").read_text()
     assert "# mixdesk: recipe of study s\n" in run
-    assert "mixdesk checked: code 1 of 1\n" in run
+    assert "# Limits on epochs over the run: code 1\n" in run
     assert "--seq-length 100 --train-samples 2000 --global-batch-size 20 --split 1,0,0\n" in run
     assert shares(export) == [{"web": 0.6, "code": 0.3, "books": 0.1}]
     epochs = {one.domain: one.epochs for one in export.stages[0].shares}

@@ -18,7 +18,7 @@ GOLDEN = """\
 # OLMo-core applies target_ratio: a share of the tokens it requests, kept to the sequence; what it asks of a source \
 beyond max_repetition_ratio it refuses.
 # target_ratio = share of tokens; sequences = target_ratio x tokens / sequence length, by largest remainder
-# Epochs over the run, within the limits that mixdesk checked: code 1 of 1
+# Limits on epochs over the run: code 1
 # Stage 1 of 1.
 # Tokens of this stage: 200000
 # Paths are relative to the folder that dataset.py is run in; ids are raw, without numpy's header.

@@ -13,7 +13,7 @@ GOLDEN = """\
 # mixdesk: recipe of study x
 # Streaming chooses so many samples of each stream in an epoch, the stage; one too small is repeated.
 # choose = share of tokens x tokens of the stage / tokens of a sample, by largest remainder
-# Epochs over the run, within the limits that mixdesk checked: code 1 of 1
+# Limits on epochs over the run: code 1
 # Stage 1 of 1: one epoch.
 # Every sample holds 100 tokens.
 train_loader:

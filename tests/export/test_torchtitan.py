@@ -14,7 +14,7 @@ GOLDEN = '''\
 # mixdesk: recipe of study x
 # torchtitan packs each domain into rows and draws rows at random by weight; a domain that ends begins again.
 # weight = share of tokens
-# Epochs over the run, within the limits that mixdesk checked: code 1 of 1
+# Limits on epochs over the run: code 1
 """Data loaders of the stages: set `config.dataloader = stage(0)`, and seq_len 100. The texts are
 JSON lines, a file of each domain, in a folder beside this file.
 """

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from desk_worlds import confirmed, hostile, running, study
 
+from mixdesk.core.export import Each, Snippet
 from mixdesk.core.files import from_data
 from mixdesk.core.recipe import Recipe
 from mixdesk.report import console, figures
@@ -59,9 +61,13 @@ def test_a_draft_is_a_recipe_that_claims_nothing() -> None:
     assert draft.rivals == answers[0].recipe.rivals
 
 
-def test_exports_have_one_hole() -> None:
-    for template in console.EXPORTS.values():
-        assert template.count("{weights}") == 1
+def test_snippets_of_trainers_are_plain_data() -> None:
+    view, answers = confirmed()
+    rows = Each(pieces=tuple(("", f" {name}") for name in view.domains), between=", ")
+    one = Snippet(file="x.txt", sentence="Nobody.", domains=view.domains, parts=("blend ", rows), least=0.25)
+    assert console.console(view, answers[0])["exports"] == {}
+    found = console.console(view, replace(answers[0], snippets={"mine": one}))["exports"]
+    assert from_data(Snippet, json.loads(json.dumps(found["mine"]))) == one
 
 
 def test_bands_are_families_of_many_domains() -> None:

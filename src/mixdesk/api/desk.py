@@ -9,6 +9,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 
 from mixdesk.api.corpora import read_overlap
+from mixdesk.api.exports import snippets
 from mixdesk.api.laws import Evidence, compare_laws, gather_evidence
 from mixdesk.api.recipes import read_recipe
 from mixdesk.core.errors import InputError
@@ -103,6 +104,7 @@ def _answers(study: Study, recipes: Sequence[Recipe] | None, evidence: Sequence[
             browser=found.fit.browser(),
             rows=found.rows,
             scores=league if i == 0 else found.scores,
+            snippets=snippets(study, recipe) if i == 0 else {},
         )
         for i, (recipe, found) in enumerate(zip(recipes, evidence, strict=True))
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,10 +16,11 @@ from mixdesk.core import registry
 from mixdesk.core.checks import Pairs
 from mixdesk.core.corpus import Corpus
 from mixdesk.core.errors import Infeasible, InputError, MixdeskError
-from mixdesk.core.export import EPOCHS_TOLERANCE, SIDECAR, Export, Imported, Order, Verification, in_tokens
+from mixdesk.core.export import EPOCHS_TOLERANCE, SIDECAR, Export, Imported, Order, Snippet, Verification, in_tokens
 from mixdesk.core.files import read_data, read_json, to_data, write_json
+from mixdesk.core.mixture import Mixture, Schedule
 from mixdesk.core.plan import Plug, RunPlan, TrialSpec
-from mixdesk.core.protocols import Exporter, Progress
+from mixdesk.core.protocols import Exporter, HasSnippet, Progress
 from mixdesk.core.recipe import Recipe
 from mixdesk.study import sizes
 from mixdesk.study.study import Study
@@ -75,7 +77,7 @@ def export_recipe(  # noqa: PLR0913  (mirrors the command line)
     order = replace(
         order,
         recipe=recipe,
-        source=f"recipe of study {recipe.provenance.study}",
+        source=_source(recipe),
         n_tokens=order.n_tokens if n_tokens is None else sizes.told("n_tokens", n_tokens),
         seq_len=order.seq_len if seq_len is None else seq_len,
         batch_tokens=order.batch_tokens if batch_tokens is None else sizes.told("batch_tokens", batch_tokens),
@@ -149,6 +151,26 @@ def export_trials(  # noqa: PLR0913  (mirrors the command line)
     if refused:
         raise refused[0]
     return specs
+
+
+def snippets(study: Study, recipe: Recipe) -> dict[str, Snippet]:
+    """Target → its main file with holes for the weights, where it is a plain function of them: what the desk offers.
+
+    The files are those of `export_recipe` for a recipe of one stage with the same run. A target is left out that needs
+    a number which neither the recipe nor the study's corpus tells; all are where the corpus is damaged.
+    """
+    found: dict[str, Snippet] = {}
+    plan = replace(recipe.plan, schedule=Schedule.constant(Mixture.uniform(recipe.plan.schedule.domains)))
+    try:
+        order = replace(_order(study, plan, None), source=_source(recipe))
+    except InputError:
+        return found
+    for name in registry.names("exporters"):
+        exporter = registry.make("exporters", Plug(name=name))
+        if isinstance(exporter, HasSnippet):
+            with suppress(InputError):
+                found[name] = exporter.snippet(order)
+    return found
 
 
 def verify_export(out: Path | str, n: int = N_SAMPLES) -> Verification:
@@ -376,6 +398,10 @@ def _order(study: Study | None, plan: RunPlan, corpus: Path | str | None, share:
         batch_tokens=None if plan.hyper is None else plan.hyper.batch_tokens,
         max_epochs=limits,
     )
+
+
+def _source(recipe: Recipe) -> str:
+    return f"recipe of study {recipe.provenance.study}"
 
 
 def _store(study: Study | None, corpus: Path | str | None, recipe: Recipe | None) -> TokenStore | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from mixdesk.api.exports import snippets
 from mixdesk.api.laws import evidence_of
 from mixdesk.api.recipes import draft_recipe
 from mixdesk.core import checks, registry
@@ -57,7 +58,9 @@ def live_desk(study: Study, port: int = 0) -> Iterator[str]:
         source = live.Source(
             count=lambda: live.Count(**_counts(shown())),
             view=lambda: shown().view(),
-            answers=lambda view: draft_answers(view, study.config),
+            answers=lambda view: tuple(
+                replace(one, snippets=snippets(shown(), one.recipe)) for one in draft_answers(view, study.config)
+            ),
             ask=lambda weights: ask_mixture(shown(), weights),
         )
         with live.served(source, port) as address:

@@ -190,6 +190,55 @@ class Export:
 
 
 @core_type
+class Each:
+    """What a text says of every domain with weight: the `pieces` of each, between which its number stands, joined by
+    `between`.
+    """
+
+    pieces: tuple[tuple[str, ...], ...]
+    between: str = ""
+
+
+@core_type
+class Snippet:
+    """A target's main file for a run of one stage, with holes for the weights: a plain function of the mixture.
+
+    `file` its name in the export's folder; `sentence` who applies the number, as in `Export`; `domains` sorted; `parts`
+    in the order they are written; `least` weight that the target does not refuse (0: any).
+    """
+
+    file: str
+    sentence: str
+    domains: tuple[str, ...]
+    parts: tuple[str | Each, ...]
+    least: float = 0.0
+
+    def text(self, mixture: Mixture) -> str:
+        """The file for a mixture of these domains; zero weights are left out.
+
+        >>> parts = ("blend: ", Each(pieces=(("", " a"), ("", " b"), ("", " c")), between=", "))
+        >>> snippet = Snippet(file="x", sentence="x.", domains=("a", "b", "c"), parts=parts)
+        >>> snippet.text(Mixture.of({"a": 0.75, "b": 0.0, "c": 0.25}))
+        'blend: 0.75 a, 0.25 c'
+        """
+        numbers = [(i, digits(weight)) for i, weight in enumerate(mixture.over(self.domains)) if weight > 0.0]
+        return "".join(
+            part if isinstance(part, str) else part.between.join(number.join(part.pieces[i]) for i, number in numbers)
+            for part in self.parts
+        )
+
+
+def digits(value: float) -> str:
+    """All digits of a number, with a point, as JSON, Python and YAML 1.1 read one: `5e-05` is a text to the last.
+
+    >>> digits(5e-05), digits(0.25), digits(1)
+    ('5.0e-05', '0.25', '1.0')
+    """
+    mantissa, _, exponent = repr(float(value)).partition("e")
+    return f"{mantissa if '.' in mantissa else mantissa + '.0'}e{exponent}" if exponent else mantissa
+
+
+@core_type
 class Imported:
     """A mixture out of somebody's file.
 

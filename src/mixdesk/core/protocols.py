@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from mixdesk.core.corpus import Document, Tokenised, TokenPart
-from mixdesk.core.export import Export, Imported, Order, Verification
+from mixdesk.core.export import Export, Imported, Order, Snippet, Verification
 from mixdesk.core.observations import Floats, Inputs, Ints, Observations, Prediction
 from mixdesk.core.plan import Proposal, Recommendation, TrialSpec
 from mixdesk.core.trial import Event, Result, StudyView
@@ -229,6 +229,18 @@ class Exporter(Protocol):
         Raises:
             ModuleNotFoundError: `package` is not installed.
             InputError: the files or the data are not there or not whole.
+        """
+
+
+@runtime_checkable
+class HasSnippet(Protocol):
+    """An exporter whose main file, for a run of one stage, is a plain function of the weights."""
+
+    def snippet(self, order: Order) -> Snippet:
+        """That file of the order with holes for the weights, over all domains of its first stage that have some.
+
+        Raises:
+            InputError: as in `Exporter.export`.
         """
 
 

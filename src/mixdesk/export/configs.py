@@ -18,14 +18,14 @@ from mixdesk.export.units import used
 
 
 def header(order: Order, sentence: str, arithmetic: str) -> list[str]:
-    """Lines of a comment, each with its `#`: source, who applies the number, arithmetic, and limits on epochs."""
+    """Lines of a comment, each with its `#`: source, who applies the number, arithmetic, and limits on epochs.
+
+    They are the same whatever the weights.
+    """
     lines = [f"# mixdesk{': ' + order.source if order.source else ''}", f"# {sentence}", f"# {arithmetic}"]
-    epochs = order.epochs()
-    limits = [
-        f"{name} {epochs.get(name, 0.0):.4g} of {most:g}" for name, most in order.max_epochs if name in order.names
-    ]
-    if limits:
-        lines.append(f"# Epochs over the run, within the limits that mixdesk checked: {', '.join(limits)}")
+    if order.max_epochs:
+        limits = ", ".join(f"{name} {most:g}" for name, most in order.max_epochs)
+        lines.append(f"# Limits on epochs over the run: {limits}")
     return [line.replace("\n", " ") for line in lines]
 
 
@@ -135,11 +135,6 @@ def read_yaml(path: Path) -> Any:
 def quoted(text: str) -> str:
     """A text as JSON and YAML both read it."""
     return json.dumps(text, ensure_ascii=False)
-
-
-def listed(values: Sequence[str] | Sequence[float]) -> str:
-    """A list as JSON and YAML both read it, numbers with all their digits."""
-    return "[" + ", ".join(quoted(one) if isinstance(one, str) else repr(one) for one in values) + "]"
 
 
 def no_file(path: Path, value: str, bound: str) -> InputError:

@@ -18,7 +18,17 @@ from typing import Any, ClassVar
 from mixdesk.core import registry
 from mixdesk.core.corpus import Domain
 from mixdesk.core.errors import InputError
-from mixdesk.core.export import Export, ExportStage, Imported, Order, OrderStage, Realised, Verification
+from mixdesk.core.export import (
+    Each,
+    Export,
+    ExportStage,
+    Imported,
+    Order,
+    OrderStage,
+    Realised,
+    Snippet,
+    Verification,
+)
 from mixdesk.core.files import write_text
 from mixdesk.core.plan import Plug, RunPlan
 from mixdesk.core.scale import Scale
@@ -30,6 +40,25 @@ SENTENCE = (
     "LitData draws each block at random with these weights, and begins all domains again when the first one ends."
 )
 ARITHMETIC = "weight = share of tokens; a block is sequence length + 1 tokens"
+# The file after its list of shares.
+_TAIL = '''\
+]
+NAMES = [name for name, _, _ in DOMAINS]
+
+
+def mixture(block_size=SEQ_LEN + 1, seed=42):
+    """Blocks of `block_size` tokens, drawn at random by the shares."""
+    from litdata import CombinedStreamingDataset, StreamingDataset, TokensLoader
+
+    datasets = [
+        StreamingDataset(
+            str(HERE / folder), item_loader=TokensLoader(block_size=block_size), shuffle=True, drop_last=True
+        )
+        for _, folder, _ in DOMAINS
+    ]
+    weights = [share for _, _, share in DOMAINS]
+    return CombinedStreamingDataset(datasets, seed=seed, weights=weights, iterate_over_all=False)
+'''
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +88,7 @@ class Litgpt:
                 why = "it is under one block of the run"
                 raise configs.too_small(name, weight, length / stage.n_tokens, why)
         written = _longer(as_stage(order, stage, used(stage), files=(CODE, MODULE)), length)
-        write_text(out / CODE, _code(order, written))
+        write_text(out / CODE, _code(order).text(stage.mixture))
         write_text(out / MODULE, _module(order))
         return Export(
             target="litgpt",
@@ -71,6 +100,14 @@ class Litgpt:
             losses=tuple(_losses(order, stage)),
             files=(CODE, MODULE),
         )
+
+    def snippet(self, order: Order) -> Snippet:
+        """`mixture.py` with holes for the weights.
+
+        Raises:
+            InputError: a number that is not known.
+        """
+        return replace(_code(order), least=order.need("seq_len") / order.need("n_tokens"))
 
     def read(self, path: Path) -> Imported:
         """The weights of the first combined data set in a Python file, or in `mixture.py` of a folder."""
@@ -153,13 +190,14 @@ def _longer(stage: ExportStage, length: int) -> ExportStage:
     return replace(stage, shares=tuple(shares))
 
 
-def _code(order: Order, stage: ExportStage) -> str:
+def _code(order: Order) -> Snippet:
     header = "\n".join(configs.header(order, SENTENCE, ARITHMETIC))
-    rows = "\n".join(
-        f"    ({configs.quoted(one.domain)}, {configs.quoted(f'{order.data}/{one.domain}')}, {one.written!r}),"
-        for one in stage.shares
+    rows = Each(
+        pieces=tuple(
+            (f"    ({configs.quoted(name)}, {configs.quoted(f'{order.data}/{name}')}, ", "),\n") for name in order.names
+        )
     )
-    return f'''{header}
+    head = f'''{header}
 """The mixture as a data set of LitData: folders are relative to this file."""
 
 from pathlib import Path
@@ -169,24 +207,8 @@ HERE = Path(__file__).resolve().parent
 N_TOKENS, SEQ_LEN = {order.need("n_tokens")}, {order.need("seq_len")}
 # Domain, folder, share of tokens.
 DOMAINS = [
-{rows}
-]
-NAMES = [name for name, _, _ in DOMAINS]
-
-
-def mixture(block_size=SEQ_LEN + 1, seed=42):
-    """Blocks of `block_size` tokens, drawn at random by the shares."""
-    from litdata import CombinedStreamingDataset, StreamingDataset, TokensLoader
-
-    datasets = [
-        StreamingDataset(
-            str(HERE / folder), item_loader=TokensLoader(block_size=block_size), shuffle=True, drop_last=True
-        )
-        for _, folder, _ in DOMAINS
-    ]
-    weights = [share for _, _, share in DOMAINS]
-    return CombinedStreamingDataset(datasets, seed=seed, weights=weights, iterate_over_all=False)
 '''
+    return Snippet(file=CODE, sentence=SENTENCE, domains=order.names, parts=(head, rows, _TAIL))
 
 
 def _module(order: Order) -> str:
@@ -270,8 +292,13 @@ def _combined(
         InputError: none, or one that is not written out in the file.
     """
     if "DOMAINS" in assigned:
-        rows = python.literal(path, assigned["DOMAINS"], "a list of (domain, folder, share)")
-        return [str(row[1]) for row in rows], [float(row[2]) for row in rows]
+        wanted = "a list of (domain, folder, share)"
+        rows = python.literal(path, assigned["DOMAINS"], wanted)
+        try:
+            triples = [(str(folder), float(share)) for _, folder, share in rows]
+        except (TypeError, ValueError) as error:
+            raise configs.no_file(path, str(error), wanted) from None
+        return [folder for folder, _ in triples], [share for _, share in triples]
     call = next(iter(python.calls(tree, "CombinedStreamingDataset")), None)
     if call is None:
         raise configs.no_file(path, "no CombinedStreamingDataset", "a Python file that makes one")

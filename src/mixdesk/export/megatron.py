@@ -14,7 +14,7 @@ import shlex
 import tempfile
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,7 +23,17 @@ import numpy as np
 from mixdesk.core import registry
 from mixdesk.core.corpus import Domain
 from mixdesk.core.errors import InputError
-from mixdesk.core.export import SIDECAR, Export, ExportStage, Imported, Order, OrderStage, Verification
+from mixdesk.core.export import (
+    SIDECAR,
+    Each,
+    Export,
+    ExportStage,
+    Imported,
+    Order,
+    OrderStage,
+    Snippet,
+    Verification,
+)
 from mixdesk.core.files import read_text, write_text
 from mixdesk.core.plan import Plug, RunPlan
 from mixdesk.core.scale import Scale
@@ -34,6 +44,7 @@ from mixdesk.export.configs import (
     named,
     names_of,
     no_file,
+    quoted,
     repeats,
     schedule,
     stage_data,
@@ -51,6 +62,8 @@ ARITHMETIC = "written = weight"
 MOST_DOMAINS = 32_767
 # A domain with fewer sequences than this may be left out by the filling.
 LEAST_SEQUENCES = 2
+# The end of the JSON: no data but those to train on.
+_NO_MORE = '\n ],\n "valid": null,\n "test": null\n}\n'
 # What Megatron's preprocessing adds to a name.
 _SUFFIX = re.compile(r"_text_(document|sentence)$")
 _RUN_ARGUMENT = re.compile(r"--(seq-length|train-samples|global-batch-size|phase-transition-iterations)[ =](\S+)")
@@ -83,12 +96,14 @@ class Megatron:
                 sequences, or a number that it needs is not known.
         """
         stages = list(order.stages())
-        texts = [self._blend(order, i, stage) for i, stage in enumerate(stages)]
-        files = [f"phase{i}.{'json' if self.per_split else 'txt'}" for i in range(len(stages))]
+        blends = [self._blend(order, i) for i in range(len(stages))]
+        for stage in stages:
+            check_blend(order, stage)
+        files = [blend.file for blend in blends]
         written = [blend_stage(order, stage, file) for stage, file in zip(stages, files, strict=True)]
         run = self._run(order, stages)
-        for file, text in zip(files, texts, strict=True):
-            write_text(out / file, text)
+        for blend, stage in zip(blends, stages, strict=True):
+            write_text(out / blend.file, blend.text(stage.mixture))
         write_text(out / RUN, run)
         losses = blend_losses(order, stages, fresh=self.fresh)
         if len(stages) > 1:
@@ -126,18 +141,28 @@ class Megatron:
         """
         return verify_blends(out, export, [_words(out / stage.files[0]) for stage in export.stages], n)
 
-    def _blend(self, order: Order, i: int, stage: OrderStage) -> str:
-        words = blend_words(order, i, stage, fresh=self.fresh)
+    def snippet(self, order: Order) -> Snippet:
+        """`phase0.txt` (or `.json`) with holes for the weights; the run's length may be unknown.
+
+        Raises:
+            InputError: a blank in a prefix, too many domains, or a run without a whole sequence.
+        """
+        return replace(self._blend(order, 0), least=least_weight(order))
+
+    def _blend(self, order: Order, i: int) -> Snippet:
+        prefixes = blend_prefixes(order, i, fresh=self.fresh)
+        blend = Snippet(file=f"phase{i}.txt", sentence=SENTENCE, domains=tuple(prefixes), parts=())
         if self.per_split:
-            return json.dumps({"train": words, "valid": None, "test": None}, indent=1, ensure_ascii=False) + "\n"
-        blank = next((word for word in words if re.search(r"\s", word)), None)
+            pieces = tuple(('"', f'",\n  {quoted(prefix)}') for prefix in prefixes.values())
+            parts = ('{\n "train": [\n  ', Each(pieces=pieces, between=",\n  "), _NO_MORE)
+            return replace(blend, file=f"phase{i}.json", parts=parts)
+        blank = next((prefix for prefix in prefixes.values() if re.search(r"\s", prefix)), None)
         if blank is not None:
             raise InputError(
                 "a blank ends a word in Megatron's list of prefixes", value=blank, bound="a path without blanks",
                 remedy="export with `--to megatron:per_split=true`, whose JSON holds it",
             )  # fmt: skip
-        pairs = zip(words[::2], words[1::2], strict=True)
-        return "".join(f"{weight} {prefix}\n" for weight, prefix in pairs)
+        return replace(blend, parts=(Each(pieces=tuple(("", f" {prefix}\n") for prefix in prefixes.values())),))
 
     def _run(self, order: Order, stages: Sequence[OrderStage]) -> str:
         length = order.need("seq_len")
@@ -168,23 +193,39 @@ class Megatron:
         )
 
 
-def blend_words(order: Order, i: int, stage: OrderStage, *, fresh: bool) -> list[str]:
-    """Weights and prefixes in turn; domains without weight are left out, as zero stops Megatron.
+def blend_prefixes(order: Order, i: int, *, fresh: bool) -> dict[str, str]:
+    """Domain → prefix of its data in stage i; domains without weight are left out, as zero stops Megatron.
 
     Raises:
-        InputError: a weight under two sequences, or too many domains.
+        InputError: too many domains.
     """
-    weights, n = used(stage), sequences(order, stage)
-    if len(weights) > MOST_DOMAINS:
+    names = tuple(used(order.plan.schedule.stages[i]))
+    if len(names) > MOST_DOMAINS:
         raise InputError(
-            "Megatron cannot blend so many domains", value=len(weights), bound=f"at most {MOST_DOMAINS:,}",
+            "Megatron cannot blend so many domains", value=len(names), bound=f"at most {MOST_DOMAINS:,}",
             remedy="merge domains",
         )  # fmt: skip
-    for name, weight in weights.items():
+    folder = stage_data(order, i, fresh=fresh)
+    return {name: f"{folder}/{name}" for name in names}
+
+
+def check_blend(order: Order, stage: OrderStage) -> None:
+    """Whether each domain has its sequences.
+
+    Raises:
+        InputError: a weight under two of them.
+    """
+    n = sequences(order, stage)
+    for name, weight in used(stage).items():
         if weight * n < LEAST_SEQUENCES:
             raise too_small(name, weight, LEAST_SEQUENCES / n, f"under {LEAST_SEQUENCES} of {n:,} sequences")
-    folder = stage_data(order, i, fresh=fresh)
-    return [word for name, weight in weights.items() for word in (repr(weight), f"{folder}/{name}")]
+
+
+def least_weight(order: Order) -> float:
+    """The weight of two sequences of the first stage; 0 where the run or a sequence is of unknown length."""
+    if order.n_tokens is None or order.seq_len is None:
+        return 0.0
+    return LEAST_SEQUENCES / sequences(order, next(order.stages()))
 
 
 def blend_stage(order: Order, stage: OrderStage, file: str) -> ExportStage:

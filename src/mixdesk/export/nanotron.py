@@ -18,13 +18,12 @@ import numpy as np
 from mixdesk.core import registry
 from mixdesk.core.corpus import Domain
 from mixdesk.core.errors import InputError
-from mixdesk.core.export import Export, ExportStage, Imported, Order, OrderStage, Verification
+from mixdesk.core.export import Each, Export, ExportStage, Imported, Order, OrderStage, Snippet, Verification
 from mixdesk.core.files import write_text
 from mixdesk.core.plan import Plug, RunPlan
 from mixdesk.core.scale import Scale
 from mixdesk.export.configs import (
     header,
-    listed,
     merged,
     named,
     names_of,
@@ -32,8 +31,8 @@ from mixdesk.export.configs import (
     quoted,
     read_yaml,
     schedule,
-    too_small,
 )
+from mixdesk.export.megatron import check_blend, least_weight
 from mixdesk.export.units import as_realised, as_stage, filled, sequences, used, whole
 
 CONFIG = "nanotron.yaml"
@@ -45,7 +44,6 @@ SENTENCE = (
 ARITHMETIC = "written = weight; a stage starts at tokens / tokens of a step + 1"
 # Largest vocabulary whose ids take two bytes.
 SMALL = 1 << 16
-LEAST_SEQUENCES = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,25 +71,26 @@ class Nanotron:
             InputError: a domain inside another's folder, a weight under two sequences, or a number that it needs is
                 not known.
         """
-        stages, length = list(order.stages()), order.need("seq_len")
-        _check_folders(order.names)
-        blocks = [self._block(order, i, stage) for i, stage in enumerate(stages)]
+        stages = list(order.stages())
+        head, blocks = _head(order), [self._block(order, i, stage) for i, stage in enumerate(stages)]
+        for stage in stages:
+            check_blend(order, stage)
         written = [_stage(order, stage) for stage in stages]
-        lines = [
-            *header(order, SENTENCE, ARITHMETIC),
-            f"# The run ends at {order.need('n_tokens')} tokens.",
-            "tokens:",
-            f"  sequence_length: {length}",
-            *([f"  train_steps: {stages[-1].end // order.batch_tokens}"] if order.batch_tokens is not None else []),
-            "data_stages:",
-            *(line for block in blocks for line in block),
-            "",
-        ]
-        write_text(out / CONFIG, "\n".join(lines))
+        texts = (block.text(stage.mixture) for block, stage in zip(blocks, stages, strict=True))
+        write_text(out / CONFIG, head + "".join(texts))
         return Export(
             target="nanotron", unit=UNIT, sentence=SENTENCE, arithmetic=ARITHMETIC, stages=tuple(written), order=order,
             losses=tuple(_losses(order)), files=(CONFIG,),
         )  # fmt: skip
+
+    def snippet(self, order: Order) -> Snippet:
+        """`nanotron.yaml` with holes for the weights.
+
+        Raises:
+            InputError: a domain inside another's folder, or a number that it needs is not known.
+        """
+        head, block = _head(order), self._block(order, 0, next(order.stages()))
+        return replace(block, parts=(head, *block.parts), least=least_weight(order))
 
     def read(self, path: Path) -> Imported:
         """`data_stages` of a nanotron configuration, with the counts of the folders that are there.
@@ -153,30 +152,50 @@ class Nanotron:
         )
         return Verification(stages=tuple(stages), how=how)
 
-    def _block(self, order: Order, i: int, stage: OrderStage) -> list[str]:
-        weights, n = used(stage), sequences(order, stage)
-        for name, weight in weights.items():
-            if weight * n < LEAST_SEQUENCES:
-                raise too_small(name, weight, LEAST_SEQUENCES / n, f"under {LEAST_SEQUENCES} of {n:,} sequences")
+    def _block(self, order: Order, i: int, stage: OrderStage) -> Snippet:
+        names, known = tuple(used(stage)), order.tokenizer
         step = 1 if stage.start == 0 else stage.start // order.need("batch_tokens") + 1
-        known = order.tokenizer
-        rows = [
-            f"dataset_folder: {listed([f'{order.data}/{name}' for name in weights])}",
-            f"dataset_weights: {listed(list(weights.values()))}",
-        ]
-        if known is not None:
-            rows.append(f"tokenizer_name: {quoted(known.name)}")
-            rows.append(f"token_size_in_bytes: {2 if known.vocab_size <= SMALL else 4}")
-            rows.append(f"vocab_size: {known.vocab_size}")
-        return [
+        lines = [
             f"- name: stage{i}",
             f"  start_training_step: {step}",
             "  data:",
             f"    seed: {self.seed}",
             "    num_loading_workers: 1",
             "    dataset:",
-            *(f"      {row}" for row in rows),
+            "      dataset_folder: [",
         ]
+        tail = ["]"]
+        if known is not None:
+            tail.append(f"      tokenizer_name: {quoted(known.name)}")
+            tail.append(f"      token_size_in_bytes: {2 if known.vocab_size <= SMALL else 4}")
+            tail.append(f"      vocab_size: {known.vocab_size}")
+        folders = Each(pieces=tuple((quoted(f"{order.data}/{name}"),) for name in names), between=", ")
+        weights = Each(pieces=(("", ""),) * len(names), between=", ")
+        middle = "]\n      dataset_weights: ["
+        return Snippet(
+            file=CONFIG, sentence=SENTENCE, domains=names,
+            parts=("\n".join(lines), folders, middle, weights, "\n".join([*tail, ""])),
+        )  # fmt: skip
+
+
+def _head(order: Order) -> str:
+    """The file as far as its stages.
+
+    Raises:
+        InputError: a domain inside another's folder, or a number that it needs is not known.
+    """
+    length, n_tokens = order.need("seq_len"), order.need("n_tokens")
+    _check_folders(order.names)
+    lines = [
+        *header(order, SENTENCE, ARITHMETIC),
+        f"# The run ends at {n_tokens} tokens.",
+        "tokens:",
+        f"  sequence_length: {length}",
+        *([f"  train_steps: {n_tokens // order.batch_tokens}"] if order.batch_tokens is not None else []),
+        "data_stages:",
+        "",
+    ]
+    return "\n".join(lines)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

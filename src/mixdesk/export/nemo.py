@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mixdesk.core.export import Export, Imported, Order, Verification
+from mixdesk.core.export import Each, Export, Imported, Order, Snippet, Verification
 from mixdesk.core.files import write_text
-from mixdesk.export.configs import header, layout, listed, no_file, read_yaml
+from mixdesk.export.configs import header, layout, no_file, quoted, read_yaml
 from mixdesk.export.megatron import (
     ARITHMETIC,
     SENTENCE,
     UNIT,
     blend_losses,
+    blend_prefixes,
     blend_stage,
-    blend_words,
+    check_blend,
+    least_weight,
     read_blends,
     verify_blends,
 )
@@ -25,6 +27,8 @@ from mixdesk.export.megatron import (
 RESTART = (
     "One file per stage: the next stage is a run of its own from the last checkpoint, with its samples counted anew."
 )
+# Quoted prefixes → the parts of a file that hold them and their weights.
+_Form = Callable[[list[str]], tuple[str | Each, ...]]
 _ENDS = re.compile(r"^# Sequences of stages: ([\d ]+); tokens of a sequence: (\d+)$", re.MULTILINE)
 
 
@@ -49,6 +53,14 @@ class Nemo:
             InputError: a weight under two sequences, too many domains, or a number that it needs is not known.
         """
         return _export("nemo", order, out, _nemo, fresh=self.fresh)
+
+    def snippet(self, order: Order) -> Snippet:
+        """`stage0.yaml` with holes for the weights.
+
+        Raises:
+            InputError: too many domains, or a number that it needs is not known.
+        """
+        return _blend(order, 0, _nemo, fresh=self.fresh)
 
     def read(self, path: Path) -> Imported:
         """`data_prefix` of a YAML file, or the list of `paths` (its `train` where there is one).
@@ -90,6 +102,14 @@ class MegatronBridge:
         """
         return _export("megatron_bridge", order, out, _bridge, fresh=self.fresh)
 
+    def snippet(self, order: Order) -> Snippet:
+        """`stage0.yaml` with holes for the weights.
+
+        Raises:
+            InputError: too many domains, or a number that it needs is not known.
+        """
+        return _blend(order, 0, _bridge, fresh=self.fresh)
+
     def read(self, path: Path) -> Imported:
         """`dataset.blend`, or `dataset.data_path` in Megatron's form.
 
@@ -108,19 +128,14 @@ class MegatronBridge:
         return verify_blends(out, export, [_words(out / stage.files[0], _of_bridge) for stage in export.stages], n)
 
 
-def _export(target: str, order: Order, out: Path, form: Callable[[list[str]], list[str]], *, fresh: bool) -> Export:
-    stages, length = list(order.stages()), order.need("seq_len")
-    words = [blend_words(order, i, stage, fresh=fresh) for i, stage in enumerate(stages)]
-    files = [f"stage{i}.yaml" for i in range(len(stages))]
-    ends = " ".join(str(stage.end // length) for stage in stages)
-    for file, one in zip(files, words, strict=True):
-        lines = [
-            *header(order, SENTENCE, ARITHMETIC),
-            f"# Sequences of stages: {ends}; tokens of a sequence: {length}",
-            *form(one),
-            "",
-        ]
-        write_text(out / file, "\n".join(lines))
+def _export(target: str, order: Order, out: Path, form: _Form, *, fresh: bool) -> Export:
+    stages = list(order.stages())
+    blends = [_blend(order, i, form, fresh=fresh) for i in range(len(stages))]
+    for stage in stages:
+        check_blend(order, stage)
+    for blend, stage in zip(blends, stages, strict=True):
+        write_text(out / blend.file, blend.text(stage.mixture))
+    files = [blend.file for blend in blends]
     losses = [*blend_losses(order, stages, fresh=fresh), *([RESTART] if len(stages) > 1 else [])]
     return Export(
         target=target, unit=UNIT, sentence=SENTENCE, arithmetic=ARITHMETIC, order=order, losses=tuple(losses),
@@ -129,16 +144,25 @@ def _export(target: str, order: Order, out: Path, form: Callable[[list[str]], li
     )  # fmt: skip
 
 
-def _nemo(words: list[str]) -> list[str]:
-    pairs = zip(words[::2], words[1::2], strict=True)
-    rows = [f"    - {part}" for weight, prefix in pairs for part in (weight, listed([prefix])[1:-1])]
-    return ["model:", "  data:", "    data_prefix:", *rows]
+def _blend(order: Order, i: int, form: _Form, *, fresh: bool) -> Snippet:
+    prefixes, length = blend_prefixes(order, i, fresh=fresh), order.need("seq_len")
+    ends = " ".join(str(stage.end // length) for stage in order.stages())
+    head = [*header(order, SENTENCE, ARITHMETIC), f"# Sequences of stages: {ends}; tokens of a sequence: {length}", ""]
+    return Snippet(
+        file=f"stage{i}.yaml", sentence=SENTENCE, domains=tuple(prefixes), least=least_weight(order),
+        parts=("\n".join(head), *form([quoted(prefix) for prefix in prefixes.values()])),
+    )  # fmt: skip
 
 
-def _bridge(words: list[str]) -> list[str]:
-    return [
-        "dataset:", "  blend:", f"  - {listed(words[1::2])}", f"  - {listed([float(one) for one in words[::2]])}",
-    ]  # fmt: skip
+def _nemo(prefixes: list[str]) -> tuple[str | Each, ...]:
+    rows = Each(pieces=tuple(("    - ", f"\n    - {prefix}\n") for prefix in prefixes))
+    return ("model:\n  data:\n    data_prefix:\n", rows)
+
+
+def _bridge(prefixes: list[str]) -> tuple[str | Each, ...]:
+    paths = Each(pieces=tuple((prefix,) for prefix in prefixes), between=", ")
+    weights = Each(pieces=(("", ""),) * len(prefixes), between=", ")
+    return ("dataset:\n  blend:\n  - [", paths, "]\n  - [", weights, "]\n")
 
 
 def _of_nemo(data: Any) -> list[str]:

@@ -60,5 +60,5 @@ def literal(path: Path, node: ast.expr, bound: str) -> Any:
     """
     try:
         return ast.literal_eval(node)
-    except ValueError:
+    except (ValueError, TypeError):
         raise configs.no_file(path, ast.unparse(node), bound) from None

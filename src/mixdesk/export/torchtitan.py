@@ -11,12 +11,12 @@ import ast
 import math
 import runpy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from mixdesk.core.errors import InputError
-from mixdesk.core.export import Export, Imported, Order, OrderStage, Realised, Verification
+from mixdesk.core.export import Each, Export, Imported, Order, OrderStage, Realised, Snippet, Verification
 from mixdesk.core.files import write_text
 from mixdesk.core.plan import RunPlan
 from mixdesk.core.scale import Scale
@@ -26,6 +26,30 @@ from mixdesk.export.units import as_stage, used
 CODE = "torchtitan_data.py"
 SENTENCE = "torchtitan packs each domain into rows and draws rows at random by weight; a domain that ends begins again."
 ARITHMETIC = "weight = share of tokens"
+# The file after its list of shares.
+_TAIL = '''\
+]
+
+
+def _load(path):
+    return load_dataset("json", data_files=path, split="train")
+
+
+def _text(row):
+    return row["text"]
+
+
+DATASETS["jsonl"] = DatasetConfig(path="", loader=_load, sample_processor=_text)
+
+
+def stage(k, seed=42):
+    """The loader of stage k, from 0."""
+    sources = [
+        HFDataSource(dataset="jsonl", dataset_path=str(DATA / f"{name}.jsonl"), weight=weight, infinite=True)
+        for name, weight in STAGES[k][1]
+    ]
+    return InterleavedHuggingFaceTextDataLoader.Config(sources=sources, seed=seed)
+'''
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +77,8 @@ class Torchtitan:
                     least = length / stage.n_tokens
                     raise configs.too_small(name, weight, least, "it is under one row of the stage")
         found = [as_stage(order, stage, used(stage), files=(CODE,)) for stage in stages]
-        write_text(out / CODE, _code(order, stages))
+        blocks = "".join(_block(stage).text(stage.mixture) for stage in stages)
+        write_text(out / CODE, _head(order) + blocks + _TAIL)
         wobble = max(
             math.sqrt(weight * (1.0 - weight) * length / stage.n_tokens)
             for stage in stages
@@ -79,6 +104,16 @@ class Torchtitan:
             losses=tuple(losses),
             files=(CODE,),
         )
+
+    def snippet(self, order: Order) -> Snippet:
+        """`torchtitan_data.py` with holes for the weights.
+
+        Raises:
+            InputError: a number that is not known.
+        """
+        head, stage = _head(order), next(order.stages())
+        block = _block(stage)
+        return replace(block, parts=(head, *block.parts, _TAIL), least=order.need("seq_len") / stage.n_tokens)
 
     def read(self, path: Path) -> Imported:
         """The schedule of our own file, or the first mix in another: `HFDataSource` or `WeightedDataset` calls."""
@@ -173,13 +208,9 @@ class _Words:
         return [1] * (len(text.split()) + add_bos + add_eos)
 
 
-def _code(order: Order, stages: list[OrderStage]) -> str:
-    header = "\n".join(configs.header(order, SENTENCE, ARITHMETIC))
-    rows = []
-    for stage in stages:
-        shares = [f"        ({configs.quoted(name)}, {weight!r})," for name, weight in used(stage).items()]
-        rows.append("\n".join([f"    ({stage.n_tokens}, [", *shares, "    ]),"]))
-    return f'''{header}
+def _head(order: Order) -> str:
+    lines = "\n".join(configs.header(order, SENTENCE, ARITHMETIC))
+    return f'''{lines}
 """Data loaders of the stages: set `config.dataloader = stage(0)`, and seq_len {order.need("seq_len")}. The texts are
 JSON lines, a file of each domain, in a folder beside this file.
 """
@@ -193,29 +224,14 @@ from torchtitan.hf_datasets.text_datasets import DATASETS, HFDataSource, Interle
 DATA = Path(__file__).resolve().parent / {configs.quoted(order.data)}
 # Tokens of each stage, and the shares of its domains.
 STAGES = [
-{chr(10).join(rows)}
-]
-
-
-def _load(path):
-    return load_dataset("json", data_files=path, split="train")
-
-
-def _text(row):
-    return row["text"]
-
-
-DATASETS["jsonl"] = DatasetConfig(path="", loader=_load, sample_processor=_text)
-
-
-def stage(k, seed=42):
-    """The loader of stage k, from 0."""
-    sources = [
-        HFDataSource(dataset="jsonl", dataset_path=str(DATA / f"{{name}}.jsonl"), weight=weight, infinite=True)
-        for name, weight in STAGES[k][1]
-    ]
-    return InterleavedHuggingFaceTextDataLoader.Config(sources=sources, seed=seed)
 '''
+
+
+def _block(stage: OrderStage) -> Snippet:
+    names = tuple(used(stage))
+    shares = Each(pieces=tuple((f"        ({configs.quoted(name)}, ", "),\n") for name in names))
+    parts = (f"    ({stage.n_tokens}, [\n", shares, "    ]),\n")
+    return Snippet(file=CODE, sentence=SENTENCE, domains=names, parts=parts)
 
 
 def _ours(path: Path, rows: Any) -> Imported:

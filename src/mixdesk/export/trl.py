@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from mixdesk.core.errors import InputError
-from mixdesk.core.export import Export, Imported, Order, OrderStage, Realised, Verification
+from mixdesk.core.export import Export, Imported, Order, OrderStage, Realised, Verification, digits
 from mixdesk.core.files import write_text
 from mixdesk.core.plan import RunPlan
 from mixdesk.export import prepared
@@ -92,7 +92,8 @@ def _fractions(order: Order, out: Path) -> Export:
         lines = [*header(order, sentence, arithmetic), "datasets:"]
         for name, share in shares.items():
             lines += [
-                "  - path: json", f"    data_files: {quoted(f'{order.data}/{name}.jsonl')}", f"    fraction: {share!r}"
+                "  - path: json", f"    data_files: {quoted(f'{order.data}/{name}.jsonl')}",
+                f"    fraction: {digits(share)}",
             ]  # fmt: skip
         texts.append("\n".join(lines) + "\n" + _training(order))
         stages.append(as_stage(order, stage, shares, files=(f"stage{i}.yaml",)))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mixdesk.core.errors import InputError
 from mixdesk.core.export import ExportStage, Order, OrderStage, Realised, Share
+from mixdesk.core.mixture import Stage
 
 
 def whole(amounts: Mapping[str, float], total: int) -> dict[str, int]:
@@ -47,7 +48,7 @@ def filled(weights: Sequence[float], n: int) -> NDArray[np.int64]:
     return out
 
 
-def used(stage: OrderStage) -> dict[str, float]:
+def used(stage: OrderStage | Stage) -> dict[str, float]:
     """Domain → share of tokens where it is above zero."""
     return {name: weight for name, weight in stage.mixture.as_dict().items() if weight > 0.0}
 

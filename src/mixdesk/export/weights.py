@@ -8,7 +8,7 @@ are shares of tokens. olmix: `priors` (`relative_sizes` the natural mixture, `to
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +16,18 @@ from typing import Any, ClassVar
 from mixdesk.core import checks
 from mixdesk.core.corpus import Domain
 from mixdesk.core.errors import InputError
-from mixdesk.core.export import Export, ExportStage, Imported, Order, Realised, Share, Verification
+from mixdesk.core.export import (
+    Each,
+    Export,
+    ExportStage,
+    Imported,
+    Order,
+    Realised,
+    Share,
+    Snippet,
+    Verification,
+    digits,
+)
 from mixdesk.core.files import read_text, write_text
 from mixdesk.core.mixture import Mixture
 from mixdesk.core.plan import RunPlan
@@ -26,6 +37,7 @@ from mixdesk.export.configs import header, no_file, quoted, read_yaml, repeats, 
 
 FORMS = ("doremi", "olmix")
 _ENDINGS = {"doremi": "json", "olmix": "yaml"}
+SENTENCE = "Whoever reads the file applies the weights: they are shares of training tokens, together one."
 _TRAIN, _EVAL = "train_domain_weights", "eval_domain_weights"
 
 
@@ -45,15 +57,14 @@ class Weights:
 
     def export(self, order: Order, out: Path) -> Export:
         """Write `weights.json` or `weights.yaml`; of several stages `weights0.json`, … The run may be unknown."""
-        sentence = "Whoever reads the file applies the weights: they are shares of training tokens, together one."
         plans = order.plan.schedule.stages
         ends = [stage.end for stage in order.stages()] if order.n_tokens else [None] * len(plans)
         stages, start = [], 0
         for i, (stage, end) in enumerate(zip(plans, ends, strict=True)):
             name = f"weights{i if len(plans) > 1 else ''}.{_ENDINGS[self.form]}"
             weights = {one: weight for one, weight in stage.mixture.as_dict().items() if weight > 0.0}
-            text = _doremi(weights) if self.form == "doremi" else _olmix(order, weights, sentence)
-            write_text(out / name, text)
+            is_doremi = self.form == "doremi"
+            write_text(out / name, _doremi(name, weights).text(stage.mixture) if is_doremi else _olmix(order, weights))
             shares = []
             for one, weight in weights.items():
                 size = order.domain(one).n_tokens
@@ -67,9 +78,21 @@ class Weights:
         if order.n_tokens:
             losses += repeats(order)
         return Export(
-            target="weights", unit="tokens", sentence=sentence, arithmetic="written = weight", stages=tuple(stages),
+            target="weights", unit="tokens", sentence=SENTENCE, arithmetic="written = weight", stages=tuple(stages),
             order=order, losses=tuple(losses), files=tuple(name for one in stages for name in one.files),
         )  # fmt: skip
+
+    def snippet(self, order: Order) -> Snippet:
+        """`weights.json` with holes for the weights.
+
+        Raises:
+            InputError: olmix's form, whose sizes are shares among the domains with weight.
+        """
+        if self.form != "doremi":
+            raise InputError(
+                "the file is no plain function of the weights", value=self.form, bound="doremi", remedy="export it"
+            )
+        return _doremi(f"weights.{_ENDINGS[self.form]}", order.names)
 
     def read(self, path: Path) -> Imported:
         """The weights of a file of DoReMi, olmix or RegMix, of a plain mapping, or of a folder of ours."""
@@ -95,12 +118,15 @@ class Weights:
         )
 
 
-def _doremi(weights: Mapping[str, float]) -> str:
-    return json.dumps({_TRAIN: dict(weights), _EVAL: dict(weights)}, indent=2, ensure_ascii=False) + "\n"
+def _doremi(file: str, names: Iterable[str]) -> Snippet:
+    domains = tuple(names)
+    rows = Each(pieces=tuple((f"    {quoted(name)}: ", "") for name in domains), between=",\n")
+    parts = (f'{{\n  "{_TRAIN}": {{\n', rows, f'\n  }},\n  "{_EVAL}": {{\n', rows, "\n  }\n}\n")
+    return Snippet(file=file, sentence=SENTENCE, domains=domains, parts=parts)
 
 
-def _olmix(order: Order, weights: Mapping[str, float], sentence: str) -> str:
-    lines = header(order, sentence, "written = weight")
+def _olmix(order: Order, weights: Mapping[str, float]) -> str:
+    lines = header(order, SENTENCE, "written = weight")
     sizes = {name: order.domain(name).n_tokens for name in weights}
     if all(sizes.values()):
         counts = {name: size or 0 for name, size in sizes.items()}
@@ -115,7 +141,11 @@ def _olmix(order: Order, weights: Mapping[str, float], sentence: str) -> str:
 
 def _mapping(name: str, values: Mapping[str, float], indent: int) -> list[str]:
     pad = " " * indent
-    return [f"{pad}{name}:", *(f"{pad}  {quoted(key)}: {value!r}" for key, value in values.items())]
+    return [f"{pad}{name}:", *(f"{pad}  {quoted(key)}: {_written(value)}" for key, value in values.items())]
+
+
+def _written(value: float) -> str:
+    return str(value) if isinstance(value, int) else digits(value)
 
 
 def _read(path: Path) -> Imported:

@@ -23,9 +23,6 @@ DIGITS = 9
 # Trials × domains above which rows of weights are packed, in digits of base 64: a quarter of the bytes.
 MOST_PLAIN = 50_000
 SIXTY_FOUR = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-# What the page offers to copy beside a command and a recipe file: target -> text with one hole, `{weights}`, which the
-# page fills with the faders' mixture as the JSON mapping {domain: weight}.
-EXPORTS = {"weights": "{weights}\n"}
 
 
 def console(view: StudyView, answer: Answer) -> dict[str, Any]:
@@ -76,7 +73,7 @@ def console(view: StudyView, answer: Answer) -> dict[str, Any]:
         "runs": view.fullest.label,
         "papers": list(recipe.provenance.references),
         "licences": [", ".join(sorted(licences.get(domain, ()))) for domain in domains],
-        "exports": EXPORTS,
+        "exports": {target: to_data(snippet) for target, snippet in answer.snippets.items()},
         "draft": draft(recipe),
         "region": None
         if where is None

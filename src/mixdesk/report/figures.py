@@ -6,11 +6,13 @@ Axis letters as in `core/observations.py`: n trials, d domains, m metrics.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from mixdesk.core.export import Snippet
 from mixdesk.core.mixture import Mixture, Schedule, group_of
 from mixdesk.core.objective import Comparison, LeagueRow, Objective, OutOfFold
 from mixdesk.core.observations import Metric, Noise
@@ -35,7 +37,8 @@ SAME = 1e-9
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Answer:
     """One question's answer with its evidence: the `recipe`, the fitted law as `browser` data, its out-of-fold `rows`,
-    the `scores` of every law that was compared, and how the law `learned` where that was measured.
+    the `scores` of every law that was compared, how the law `learned` where that was measured, and `snippets`: target →
+    its file for the mixture on the faders.
     """
 
     recipe: Recipe
@@ -43,6 +46,7 @@ class Answer:
     rows: tuple[OutOfFold, ...]
     scores: tuple[LeagueRow, ...]
     learned: Learned | None = None
+    snippets: Mapping[str, Snippet] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

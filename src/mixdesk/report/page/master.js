@@ -4,6 +4,8 @@
   const { h, s, shape, middle, bdi, button, put, value, diff, copy } = parts.atoms;
   const MOST_TICKS = 400, BINS = 56, WIDE = 336;
   const quote = text => /^[\w./:=-]+$/.test(text) ? text : "'" + text.replaceAll("'", "'\\''") + "'";
+  // A weight as Python writes it, always with a point: 1.0, 0.25, 5.0e-05.
+  const digits = w => { if (w >= 1e-4) return Number.isInteger(w) ? w + ".0" : String(w); const [m, e] = w.toExponential().split("e-"); return `${m.includes(".") ? m : m + ".0"}e-${e.padStart(2, "0")}`; };
 
   parts.master = ({ DESK, TRIALS, store, proxies }) => {
     const big = h("span"), half = h("small"), gap = h("b"), span = h("span"), live = h("div", { class: "sr", "aria-live": "polite" });
@@ -71,14 +73,19 @@
     }
 
     // ---------- copy as ----------
-    // Targets of the page's data beside the two of its own: `exports` = {target: text with one hole "{weights}"}, which
-    // is filled with {domain: weight, …} as JSON.
+    // A command, a recipe file and, by `exports` of the page's data, trainers' own files: parts that are texts, or pieces
+    // of each domain with weight, between which its number goes.
     const used = () => DESK.domains.map((d, i) => [d, store.mixture[i]]).filter(pair => pair[1] > 0);
     const targets = {
       "CLI": () => [`mixdesk law predict ${quote(`laws/${DESK.law.name}.json`)}`, ...used().map(([d, w]) => `  --weight ${quote(`${d}=${+w.toFixed(9)}`)}`)].join(" \\\n"),
       "JSON": () => JSON.stringify(recipe(), null, 1),
     };
-    for (const [target, template] of Object.entries(DESK.exports)) targets[target] = () => template.replace("{weights}", () => JSON.stringify(Object.fromEntries(used()), null, 1));
+    const trainers = Object.keys(DESK.exports);
+    for (const target of trainers) targets[target] = () => filled(DESK.exports[target]);
+    function filled({ domains, parts }) {
+      const weights = new Map(used()), held = domains.map((d, i) => [i, weights.get(d)]).filter(pair => pair[1]);
+      return parts.map(part => typeof part === "string" ? part : held.map(([i, w]) => part.pieces[i].join(digits(w))).join(part.between)).join("");
+    }
     // A recipe file as Python reads it: set by hand, judged by nobody.
     function recipe() {
       const { now } = store, out = structuredClone(DESK.draft), pairs = used();
@@ -89,9 +96,16 @@
       return out;
     }
     let tab = "CLI";
-    const place = h("span", { class: "u" }, "run it in the study's folder"), code = h("pre", { class: "code", tabindex: 0 }), text = () => targets[tab]();
+    const place = h("span", { class: "u" }), code = h("pre", { class: "code", tabindex: 0 }), text = () => targets[tab]();
     const says = { CLI: "run it in the study's folder", JSON: "a recipe file, without a verdict" };
-    const tabs = Object.keys(targets).map(t => button(t, () => { tab = t; place.textContent = says[t] || "a file to save"; tabs.forEach(b => b.setAttribute("aria-pressed", String(b.textContent === t))); code.textContent = text(); }, { "aria-pressed": String(t === tab) }));
+    const choose = t => { tab = t; tabs.forEach(b => b.setAttribute("aria-pressed", String(b.textContent === t))); if (says[t]) menu.selectedIndex = 0; show(); };
+    const tabs = Object.keys(says).map(t => button(t, () => choose(t), { "aria-pressed": String(t === tab) }));
+    const menu = h("select", { class: "pick", "aria-label": "copy for a trainer", hidden: !trainers.length, onchange: () => choose(menu.value) }, h("option", { value: "CLI" }, "trainer …"), trainers.map(t => h("option", { value: t }, t)));
+    function show() {
+      const one = DESK.exports[tab], low = one ? used().filter(pair => pair[1] < one.least).map(pair => pair[0]) : [];
+      place.replaceChildren(one ? `${one.file}. ${one.sentence}` : says[tab], ...(low.length ? [` △ It needs a weight of ${one.least.toPrecision(3)} or none: `, bdi(low[0]), low.length > 1 ? ` and ${low.length - 1} more` : ""] : []));
+      code.textContent = text();
+    }
     const copier = button("Copy", () => copy(text(), copier));
 
     // ---------- the whole ----------
@@ -99,7 +113,7 @@
     const node = h("div", { class: "master", role: "region", "aria-label": "Live prediction" },
       h("div", {}, h("p", { class: "u" }, "predicted objective at ", bdi(DESK.rung), unit), h("div", { class: "big" }, big, half), h("p", { class: "u" }, `against ${DESK.reference} `, gap, span), live),
       h("div", { class: "lanes", tabindex: lanes.length > 7 ? 0 : null, role: "group", "aria-label": "prediction per metric" }, lanes.map(l => l.node)),
-      notes, h("div", {}, h("div", { class: "copy" }, tabs, h("span", { class: "sp" }), copier), place, code));
+      notes, h("div", {}, h("div", { class: "copy" }, tabs, menu, h("span", { class: "sp" }), copier), place, code));
     let docked = null;
     function paint() {
       const { now } = store, whole = Number.isFinite(now.span[0]) ? ` (${100 * DESK.level} %: ${diff(now.span[0])} to ${diff(now.span[1])})` : "";
@@ -108,7 +122,7 @@
       lanes.forEach(paintLane); warn();
       if (docked) { put(docked.big, "text", value(now.mean)); put(docked.gap, "text", `against ${DESK.reference} ${diff(now.gap)}`); put(docked.span, "text", whole.slice(2, -1)); }
     }
-    function rest() { between = DESK.region ? store.isBetween(store.mixture) : null; warn(); code.textContent = text(); }
+    function rest() { between = DESK.region ? store.isBetween(store.mixture) : null; warn(); show(); }
     function point() {
       for (const l of lanes) { const v = store.hot === null ? NaN : l.of(store.hot); put(l.hot, "d", Number.isFinite(v) ? `M${hold(l.x(v))} 4V20` : ""); }
     }
