@@ -157,7 +157,7 @@ def test_a_weight_that_the_target_cannot_hold_is_told(studied: Path, open_desk: 
     text = chosen(page, "megatron")
     assert f"{digits(held[1])} data/{domains[1]}\n" in text
     said = page.locator(".master .copy + .u").text_content()
-    assert said.endswith(f"△ It needs a weight of 0.00100 or none: {domains[1]}")
+    assert said.endswith(f"△ An export refuses a weight under 0.00100: {domains[1]}")
     mixture = Mixture.of(dict(zip(domains, held, strict=True)))
     with pytest.raises(mx.InputError, match="under what this target can hold"):
         exported(studied, mixture, "megatron", tmp_path / "out", data="data")

@@ -103,7 +103,7 @@
     const menu = h("select", { class: "pick", "aria-label": "copy for a trainer", hidden: !trainers.length, onchange: () => choose(menu.value) }, h("option", { value: "CLI" }, "trainer …"), trainers.map(t => h("option", { value: t }, t)));
     function show() {
       const one = DESK.exports[tab], low = one ? used().filter(pair => pair[1] < one.least).map(pair => pair[0]) : [];
-      place.replaceChildren(one ? `${one.file}. ${one.sentence}` : says[tab], ...(low.length ? [` △ It needs a weight of ${one.least.toPrecision(3)} or none: `, bdi(low[0]), low.length > 1 ? ` and ${low.length - 1} more` : ""] : []));
+      place.replaceChildren(one ? `${one.file}. ${one.sentence}` : says[tab], ...(low.length ? [` △ An export refuses a weight under ${one.least.toPrecision(3)}: `, bdi(low[0]), low.length > 1 ? ` and ${low.length - 1} more` : ""] : []));
       code.textContent = text();
     }
     const copier = button("Copy", () => copy(text(), copier));
