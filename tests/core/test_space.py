@@ -107,6 +107,17 @@ def test_a_mixture_drops_what_is_rounding():
     assert space.mixture(np.array([1e-15, 0.5, 0.5])).as_dict() == {"code/c": 0.0, "code/py": 0.5, "web": 0.5}
 
 
+def test_what_a_search_ends_with_has_no_dust_but_where_a_limit_wants_it():
+    row = np.array([0.6 - 8e-10, 0.4, 8e-10])
+    free = Space.build(Constraints(), ("a", "b", "c"), None, None)
+    assert free.settled(row).as_dict() == pytest.approx({"a": 0.6, "b": 0.4, "c": 0.0}, abs=1e-9)
+    assert free.settled(row).as_dict()["c"] == 0.0
+    for held in (Constraints(lower={"c": 8e-7}), Constraints(upper={"a": 0.6 - 5e-7, "b": 0.4})):
+        row = np.array([0.6 - 8e-7, 0.4, 8e-7])
+        space = Space.build(held, ("a", "b", "c"), None, None)
+        assert space.settled(row).as_dict()["c"] == pytest.approx(8e-7)
+
+
 def test_a_clash_at_a_domain_called_epochs_has_nothing_to_do_with_max_epochs():
     bounds = Constraints(lower={"epochs": 0.5}, upper={"epochs": 0.1})
     with pytest.raises(Infeasible) as caught:

@@ -20,6 +20,9 @@ from mixdesk.core.scale import Scale
 
 # Coefficients of a rule in size: 1e-9 of a weight must still count.
 LARGEST = 1e6
+# A weight below this, a millionth of a run, is left out at the end of a search: no trial could tell it from none, and
+# trainers refuse what is under a sample.
+DUST = 1e-6
 
 
 @core_type
@@ -278,6 +281,11 @@ class Space:
         """A Mixture of one row of weights, renormalised in float64."""
         clean = np.where(weights < 1e-12, 0.0, weights)
         return Mixture.of(dict(zip(self.domains, clean.tolist(), strict=True)), normalise=True)
+
+    def settled(self, weights: Floats) -> Mixture:
+        """The Mixture of a row that a search ends with: without weights under 1e-6 where every constraint allows it."""
+        clean = self.mixture(np.where(weights < DUST, 0.0, weights))
+        return clean if self.contains(np.array(clean.over(self.domains)))[0] else self.mixture(weights)
 
     def binding(self, mixture: Mixture, tolerance: float = 1e-4) -> tuple[str, ...]:
         """The named constraints that the mixture touches."""

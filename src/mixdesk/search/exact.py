@@ -95,9 +95,8 @@ class Exact:
         best, doubt = solve(problem, simulated)
         base = "natural" if view.natural is not None else "uniform"
         pull = f" with a pull of {self.kl:g} per nat to {base}" if self.kl > 0.0 else ""
-        mixture = terrain.space.mixture(best)
         return Recommendation(
-            mixture=mixture,
+            mixture=terrain.space.settled(best),
             spread=spread_around(problem, best, simulated, rng),
             binding=terrain.binding(best),
             why=f"minimum of the predicted objective{pull}{doubt}{terrain.caveat}",
