@@ -71,7 +71,7 @@ def _predict(view: StudyView, answer: Answer, specs: Specs) -> str:
         *_told(unit),
         n,
         "out of fold, split by mixture",
-        "bars: 90\u202f% interval of one run",
+        *(("bars: 90\u202f% interval of one run",) if len(found) <= panels.FEW else ()),
         _law(answer),
     )
     return card(title, question, body, foot=foot, span=7, id_="predict")

@@ -3,6 +3,7 @@
 // pointed at is marked on a layer over each figure; the traces are never touched.
 (parts => {
   const { h, s, button, csv, save, idle } = parts.atoms;
+  const PAPER = 660;  // pixels of a figure on A4: nothing tells a script how wide the paper is
 
   parts.figures = ({ DATA, DESK, TRIALS, store }) => {
     const $ = id => document.getElementById(id), specs = DATA.specs, drawn = new Set(), places = new Map(), chosen = new Map(), layers = new Map();
@@ -141,7 +142,8 @@
       }, { rootMargin: "500px" });
       for (const id of ids) near.observe($(id));
       if (ids.length && !window.Plotly) { idle(() => inflate().catch(() => {})); addEventListener("scroll", plotly, { once: true, passive: true }); }
-      addEventListener("beforeprint", () => { if (parts.plotly) run(parts.plotly); if (window.Plotly) ids.filter(id => !drawn.has(id)).forEach(figure); });
+      addEventListener("beforeprint", () => { if (parts.plotly) run(parts.plotly); if (window.Plotly) for (const id of ids) { if (!drawn.has(id)) figure(id); Plotly.relayout($(id), { autosize: false, width: PAPER, height: parseInt($(id).style.minHeight) }); } });
+      addEventListener("afterprint", () => { for (const id of drawn) { delete $(id).layout.width; delete $(id).layout.height; figure(id); } });
     }
     store.on("hot", () => drawn.forEach(point));
     menus();
