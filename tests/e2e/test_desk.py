@@ -232,33 +232,98 @@ def test_leverage_is_core_s(desks: Any) -> None:
     np.testing.assert_allclose(found, where.leverage(np.array(W)), rtol=1e-6)
 
 
+def steps(d: int, n: int = 1000) -> list[list[Any]]:
+    """A random series of moves, locks, presets, crossfades, undos and redos; most are moves, as under a hand."""
+    rng = np.random.default_rng(1)
+    kinds = rng.choice(["move", "lock", "preset", "fade", "undo", "redo"], n, p=[0.72, 0.1, 0.04, 0.04, 0.05, 0.05])
+    presets, out = ("recipe", "best seen", "natural", "uniform", "natural^0.7"), []
+    for kind in kinds:
+        asked = {"preset": presets[rng.integers(5)], "fade": float(rng.uniform(0, 1.3))}
+        out.append([str(kind), asked.get(str(kind), int(rng.integers(d))), float(rng.uniform(-0.1, 1.1))])
+    return out
+
+
 def test_weights_sum_to_one_and_locked_ones_stand_still(desks: Any) -> None:
-    desk, rng = desks("confirmed"), np.random.default_rng(1)
+    desk = desks("confirmed")
     start = desk.run("return mixdesk.weights()")
-    moves = [[int(j), float(w)] for j, w in zip(rng.integers(0, 8, 300), rng.uniform(-0.1, 1.1, 300), strict=True)]
-    worst = desk.run(
+    found = desk.run(
         """
-        let off = 0;
-        for (const [j, w] of a[0]) {
-            mixdesk.move(j, w);
-            off = Math.max(off, Math.abs(mixdesk.weights().reduce((x, y) => x + y, 0) - 1));
+        const found = {off: 0, least: 1, touched: 0, moved: 0, locked: 0};
+        for (const [kind, asked, w] of a[0]) {
+            const before = mixdesk.weights(), locks = mixdesk.locked();
+            if (kind === 'lock' && !locks[asked] && locks.filter(Boolean).length > 4) continue;
+            mixdesk[kind](asked, w);
+            const after = mixdesk.weights();
+            found.off = Math.max(found.off, Math.abs(after.reduce((x, y) => x + y, 0) - 1));
+            found.least = Math.min(found.least, ...after);
+            found.moved += after.some((x, i) => x !== before[i]); found.locked += locks.some(Boolean);
+            if (kind === 'undo' || kind === 'redo') continue;
+            found.touched += locks.filter((is, i) => is && after[i] !== before[i]).length;
         }
-        mixdesk.settle();
-        return off;
+        return found;
         """,
-        moves,
+        steps(8),
     )
-    assert worst < 1e-9
-    before = desk.run("mixdesk.preset('recipe'); mixdesk.lock(2); mixdesk.lock(5); return mixdesk.weights()")
-    after = desk.run(
-        "for (const [j, w] of a[0]) mixdesk.move(j, w); mixdesk.preset('uniform'); return mixdesk.weights()",
-        moves,
-    )
-    assert [after[2], after[5]] == [before[2], before[5]]
-    assert sum(after) == pytest.approx(1.0, abs=1e-9)
-    assert min(after) >= 0.0
-    desk.run("mixdesk.lock(2); mixdesk.lock(5); for (let i = 0; i < 20; i++) mixdesk.undo();")
+    assert found["off"] < 1e-9
+    assert found["least"] >= 0.0
+    assert found["touched"] == 0
+    assert found["moved"] > 400
+    assert found["locked"] > 500
+    desk.run("while (mixdesk.store.undo.length) mixdesk.undo();")
     assert desk.run("return mixdesk.weights()") == start
+
+
+def test_the_crossfader_goes_from_natural_to_the_recipe_and_beyond(desks: Any) -> None:
+    desk = desks("confirmed")
+    view, answers = VARIANTS["confirmed"]()
+    recipe = answers[0].recipe
+    one, two = (np.array(m.over(view.domains)) for m in (view.natural, recipe.mixture))
+    unique = {domain.name: domain.n_tokens for domain in view.corpus.domains}
+    cap = np.array([4.0 * unique[name] / recipe.plan.scale.n_tokens for name in view.domains])
+
+    def path(t: float, free: Any, room: float) -> Any:
+        raw = np.where(free, one ** (1 - t) * two**t, 0.0)
+        out, held = np.zeros(8), np.zeros(8, dtype=bool)
+        while True:
+            mine = free & ~held
+            out[mine] = raw[mine] / raw[mine].sum() * (room - out[held].sum())
+            if not (mine & (out > cap)).any():
+                return out
+            held |= mine & (out > cap)
+            out[held] = cap[held]
+
+    assert (path(1.3, np.ones(8, dtype=bool), 1.0) == cap).any()
+    assert desk.run("mixdesk.fade(0); return mixdesk.weights()") == one.tolist()
+    assert desk.run("mixdesk.fade(1); return mixdesk.weights()") == two.tolist()
+    for t in (0.2, 0.7, 1.3):
+        found = desk.run("mixdesk.fade(a[0]); return mixdesk.weights()", t)
+        assert found == pytest.approx(path(t, np.ones(8, dtype=bool), 1.0).tolist(), abs=1e-12)
+    before = desk.run("mixdesk.preset('uniform'); mixdesk.lock(0); mixdesk.lock(6); return mixdesk.weights()")
+    found = desk.run("mixdesk.fade(.5); return mixdesk.weights()")
+    free = np.array([i not in (0, 6) for i in range(8)])
+    wanted = np.where(free, path(0.5, free, 0.75), before)
+    assert found == pytest.approx(wanted.tolist(), abs=1e-12)
+    assert (found[0], found[6]) == (before[0], before[6])
+
+
+def test_the_crossfader_is_moved_by_keys_and_says_where_it_is(desks: Any) -> None:
+    desk = desks("confirmed")
+    knob = desk.page.get_by_role("slider", name="crossfader, natural to recipe")
+    start = desk.run("return mixdesk.weights()")
+    assert knob.get_attribute("aria-valuetext") == "100 %"
+    knob.press("ArrowRight")
+    assert knob.get_attribute("aria-valuetext") == "1 % beyond"
+    knob.press("End")
+    assert knob.get_attribute("aria-valuetext") == "30 % beyond"
+    knob.press("Home")
+    assert knob.get_attribute("aria-valuetext") == "0 %"
+    assert desk.run("return mixdesk.weights()") == desk.run("return mixdesk.store.preset('natural').weights")
+    desk.run("mixdesk.move(1, .5)")
+    assert knob.get_attribute("aria-valuetext") == "off the path"
+    desk.run("while (mixdesk.store.undo.length) mixdesk.undo();")
+    assert knob.get_attribute("aria-valuetext") == "100 %"
+    assert desk.run("return mixdesk.weights()") == start
+    assert desk.said == []
 
 
 def test_nothing_moves_when_all_others_are_locked(desks: Any) -> None:

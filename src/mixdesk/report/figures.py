@@ -261,7 +261,11 @@ def bands(view: StudyView, lead: Mixture, *, by_family: bool) -> tuple[Band, ...
     for family in order:
         members = sorted(families[family], key=lambda i: (-lead_d[i], view.domains[i]))
         if by_family:
-            out.append(Band(name=family, label=family.removeprefix(start), family=family, members=tuple(members), hue=members[0]))
+            out.append(
+                Band(
+                    name=family, label=family.removeprefix(start), family=family, members=tuple(members), hue=members[0]
+                )
+            )
             continue
         for i in members:
             label = view.domains[i].removeprefix(family + "/").removeprefix(start) or view.domains[i]

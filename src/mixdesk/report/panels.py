@@ -20,7 +20,8 @@ SYMBOLS = {RECIPE: "diamond", "best seen": "triangle-up-open", "natural": "circl
 DASHES = {RECIPE: "solid", "best seen": "dashdot", "natural": "dash", "uniform": "dot"}
 # Where a mixture's name stands beside its sign: names of mixtures that lie close do not cover one another.
 BESIDE = {RECIPE: "bottom center", "best seen": "top left", "natural": "top right"}
-# Points up to which each has a bar or a stem. All are SVG: Plotly's WebGL needs `eval`, which the page's policy forbids.
+# Points up to which each has a bar or a stem. All are SVG: Plotly's WebGL needs `eval`, and the page's policy
+# forbids it.
 FEW = 1000
 # Colours by role where no page sets them: each is told apart on white and on black.
 GREY = "#7F8694"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from os.path import commonprefix
+from itertools import takewhile
 
 MINUS, THIN, HARD, DASH = "\u2212", "\u202f", "\u00a0", "\u2013"
 _SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
@@ -144,7 +144,8 @@ def shared_start(names: Sequence[str]) -> str:
     >>> shared_start(["train_the_pile_arxiv", "train_the_pile_cc", "train_the_pile_github"])
     'train_the_pile_'
     """
-    start = commonprefix(list(names)) if len(names) > 2 else ""
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False)) if len(names) > 2 else ()
+    start = "".join(letters[0] for letters in alike)
     cut = max(start.rfind(mark) for mark in "_/.:-") + 1
     return start[:cut] if cut >= SHORT_START else ""
 
