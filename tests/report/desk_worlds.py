@@ -439,3 +439,20 @@ VARIANTS = {
     "twenty_five": twenty_five, "one_metric": one_metric, "two_domains": two_domains,
     "no_unit": no_unit, "one_trial": one_trial,
 }  # fmt: skip
+
+
+def three_domains() -> tuple[StudyView, tuple[Answer, ...]]:
+    view, world = study(("code", "text", "web"), n=14)
+    view, one = answer(view, world)
+    return view, (one,)
+
+
+def many() -> tuple[StudyView, tuple[Answer, ...]]:
+    """200 domains in eight families, and enough trials that their rows are packed and their ticks a strip."""
+    families = ("books", "code", "law", "news", "reference", "science", "talk", "web")
+    view, world = study(tuple(f"{families[i % 8]}/domain-{i:03d}" for i in range(200)), n=420, block=False)
+    view, one = answer(view, world, "predicted")
+    return view, (one,)
+
+
+MORE = {"three_domains": three_domains, "many": many}
