@@ -312,7 +312,7 @@ def _confirm(view: StudyView, recipe: Recipe, specs: Specs) -> str:
         f"n = {words.plural(found[0].trained.n_pairs, 'pair')} at {name(found[0].trained.rung)}",
         f"diamond and bar: trained, {_levels(recipe, 'trained')} interval",
         words.listed("grey bar: predicted before", _levels(recipe, "predicted")),
-        "rings: replicates",
+        "rings: replicates, no paper",
     )
     return card(title, question, body, foot=foot, span=5, id_="confirm")
 
