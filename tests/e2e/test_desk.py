@@ -3,116 +3,30 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from desk_worlds import VARIANTS, many, study, three_domains
 
 from mixdesk.core import registry
-from mixdesk.core.export import Order
-from mixdesk.core.mixture import Mixture, Schedule
 from mixdesk.core.observations import Observations
-from mixdesk.core.plan import Plug, RunPlan
+from mixdesk.core.plan import Plug
 from mixdesk.core.trial import StudyView
 from mixdesk.laws import gp
 from mixdesk.laws.score import is_scale_aware
 from mixdesk.report.console import page_law
-from mixdesk.report.desk import render
-from mixdesk.report.figures import Answer
 from mixdesk.report.tried import undominated
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
-from desk_worlds import VARIANTS, answer, study
 
 CHROMIUM = Path("/usr/bin/chromium")
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM}: the page is not tested in a browser"),
 ]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with sync_api.sync_playwright() as play:
-        one = play.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield one
-        one.close()
-
-
-class Desk:
-    """One page in the browser, and all it said or asked for."""
-
-    def __init__(self, browser: Any, path: Path, **context: Any) -> None:
-        self.context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **context})
-        self.page = self.context.new_page()
-        self.said: list[str] = []
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(error.message))
-        self.page.on("dialog", lambda dialog: (self.said.append("dialog " + dialog.message), dialog.dismiss()))
-        self.page.on("request", lambda request: self.said.append(request.url) if request.url != path.as_uri() else None)
-        self.page.goto(path.as_uri())
-
-    def run(self, code: str, *arguments: Any) -> Any:
-        return self.page.evaluate(f"(a) => {{ {code} }}", list(arguments))
-
-    def scroll_through(self) -> None:
-        self.run("for (const f of document.querySelectorAll('.fig')) f.scrollIntoView();")
-        figures = self.page.locator(".fig")
-        for i in range(figures.count()):
-            figures.nth(i).scroll_into_view_if_needed()
-            figures.nth(i).locator("svg").first.wait_for(timeout=40_000)
-
-
-@pytest.fixture(scope="module")
-def desks(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    folder, opened, kept = tmp_path_factory.mktemp("desks"), [], {}
-
-    def open_(name: str, *, shared: bool = False, **context: Any) -> Desk:
-        """A fresh page, or one that tests share because they leave it as it was."""
-        path = folder / f"{name}.html"
-        if not path.exists():
-            path.write_text(render(*{**VARIANTS, **MORE}[name]()), encoding="utf-8")
-        if shared and name in kept:
-            return kept[name]
-        opened.append(Desk(browser, path, **context))
-        if shared:
-            kept[name] = opened[-1]
-        return opened[-1]
-
-    yield open_
-    for desk in opened:
-        desk.context.close()
-
-
-def three_domains() -> tuple[StudyView, tuple[Answer, ...]]:
-    view, world = study(("code", "text", "web"), n=14)
-    view, one = answer(view, world)
-    return view, (one,)
-
-
-def many() -> tuple[StudyView, tuple[Answer, ...]]:
-    """200 domains in eight families, and enough trials that their rows are packed and their ticks a strip."""
-    families = ("books", "code", "law", "news", "reference", "science", "talk", "web")
-    view, world = study(tuple(f"{families[i % 8]}/domain-{i:03d}" for i in range(200)), n=420, block=False)
-    view, one = answer(view, world, "predicted")
-    return view, (one,)
-
-
-def offered() -> tuple[StudyView, tuple[Answer, ...]]:
-    """Hostile names, and a trainer's file to copy."""
-    view, answers = VARIANTS["hostile"]()
-    plan = RunPlan(schedule=Schedule.constant(Mixture.uniform(view.domains)))
-    weights = registry.make("exporters", Plug(name="weights")).snippet(Order(plan=plan, domains=()))
-    return view, (replace(answers[0], snippets={"weights": weights}), *answers[1:])
-
-
-MORE = {"three_domains": three_domains, "many": many, "offered": offered}
 
 
 def mixtures(d: int, n: int = 50) -> list[list[float]]:
@@ -242,33 +156,98 @@ def test_leverage_is_core_s(desks: Any) -> None:
     np.testing.assert_allclose(found, where.leverage(np.array(W)), rtol=1e-6)
 
 
+def steps(d: int, n: int = 1000) -> list[list[Any]]:
+    """A random series of moves, locks, presets, crossfades, undos and redos; most are moves, as under a hand."""
+    rng = np.random.default_rng(1)
+    kinds = rng.choice(["move", "lock", "preset", "fade", "undo", "redo"], n, p=[0.72, 0.1, 0.04, 0.04, 0.05, 0.05])
+    presets, out = ("recipe", "best seen", "natural", "uniform", "natural^0.7"), []
+    for kind in kinds:
+        asked = {"preset": presets[rng.integers(5)], "fade": float(rng.uniform(0, 1.3))}
+        out.append([str(kind), asked.get(str(kind), int(rng.integers(d))), float(rng.uniform(-0.1, 1.1))])
+    return out
+
+
 def test_weights_sum_to_one_and_locked_ones_stand_still(desks: Any) -> None:
-    desk, rng = desks("confirmed"), np.random.default_rng(1)
+    desk = desks("confirmed")
     start = desk.run("return mixdesk.weights()")
-    moves = [[int(j), float(w)] for j, w in zip(rng.integers(0, 8, 300), rng.uniform(-0.1, 1.1, 300), strict=True)]
-    worst = desk.run(
+    found = desk.run(
         """
-        let off = 0;
-        for (const [j, w] of a[0]) {
-            mixdesk.move(j, w);
-            off = Math.max(off, Math.abs(mixdesk.weights().reduce((x, y) => x + y, 0) - 1));
+        const found = {off: 0, least: 1, touched: 0, moved: 0, locked: 0};
+        for (const [kind, asked, w] of a[0]) {
+            const before = mixdesk.weights(), locks = mixdesk.locked();
+            if (kind === 'lock' && !locks[asked] && locks.filter(Boolean).length > 4) continue;
+            mixdesk[kind](asked, w);
+            const after = mixdesk.weights();
+            found.off = Math.max(found.off, Math.abs(after.reduce((x, y) => x + y, 0) - 1));
+            found.least = Math.min(found.least, ...after);
+            found.moved += after.some((x, i) => x !== before[i]); found.locked += locks.some(Boolean);
+            if (kind === 'undo' || kind === 'redo') continue;
+            found.touched += locks.filter((is, i) => is && after[i] !== before[i]).length;
         }
-        mixdesk.settle();
-        return off;
+        return found;
         """,
-        moves,
+        steps(8),
     )
-    assert worst < 1e-9
-    before = desk.run("mixdesk.preset('recipe'); mixdesk.lock(2); mixdesk.lock(5); return mixdesk.weights()")
-    after = desk.run(
-        "for (const [j, w] of a[0]) mixdesk.move(j, w); mixdesk.preset('uniform'); return mixdesk.weights()",
-        moves,
-    )
-    assert [after[2], after[5]] == [before[2], before[5]]
-    assert sum(after) == pytest.approx(1.0, abs=1e-9)
-    assert min(after) >= 0.0
-    desk.run("mixdesk.lock(2); mixdesk.lock(5); for (let i = 0; i < 20; i++) mixdesk.undo();")
+    assert found["off"] < 1e-9
+    assert found["least"] >= 0.0
+    assert found["touched"] == 0
+    assert found["moved"] > 400
+    assert found["locked"] > 500
+    desk.run("while (mixdesk.store.undo.length) mixdesk.undo();")
     assert desk.run("return mixdesk.weights()") == start
+
+
+def test_the_crossfader_goes_from_natural_to_the_recipe_and_beyond(desks: Any) -> None:
+    desk = desks("confirmed")
+    view, answers = VARIANTS["confirmed"]()
+    recipe = answers[0].recipe
+    one, two = (np.array(m.over(view.domains)) for m in (view.natural, recipe.mixture))
+    unique = {domain.name: domain.n_tokens for domain in view.corpus.domains}
+    cap = np.array([4.0 * unique[name] / recipe.plan.scale.n_tokens for name in view.domains])
+
+    def path(t: float, free: Any, room: float) -> Any:
+        raw = np.where(free, one ** (1 - t) * two**t, 0.0)
+        out, held = np.zeros(8), np.zeros(8, dtype=bool)
+        while True:
+            mine = free & ~held
+            out[mine] = raw[mine] / raw[mine].sum() * (room - out[held].sum())
+            if not (mine & (out > cap)).any():
+                return out
+            held |= mine & (out > cap)
+            out[held] = cap[held]
+
+    assert (path(1.3, np.ones(8, dtype=bool), 1.0) == cap).any()
+    assert desk.run("mixdesk.fade(0); return mixdesk.weights()") == one.tolist()
+    assert desk.run("mixdesk.fade(1); return mixdesk.weights()") == two.tolist()
+    for t in (0.2, 0.7, 1.3):
+        found = desk.run("mixdesk.fade(a[0]); return mixdesk.weights()", t)
+        assert found == pytest.approx(path(t, np.ones(8, dtype=bool), 1.0).tolist(), abs=1e-12)
+    before = desk.run("mixdesk.preset('uniform'); mixdesk.lock(0); mixdesk.lock(6); return mixdesk.weights()")
+    found = desk.run("mixdesk.fade(.5); return mixdesk.weights()")
+    free = np.array([i not in (0, 6) for i in range(8)])
+    wanted = np.where(free, path(0.5, free, 0.75), before)
+    assert found == pytest.approx(wanted.tolist(), abs=1e-12)
+    assert (found[0], found[6]) == (before[0], before[6])
+
+
+def test_the_crossfader_is_moved_by_keys_and_says_where_it_is(desks: Any) -> None:
+    desk = desks("confirmed")
+    knob = desk.page.get_by_role("slider", name="crossfader, natural to recipe")
+    start = desk.run("return mixdesk.weights()")
+    assert knob.get_attribute("aria-valuetext") == "100 %"
+    knob.press("ArrowRight")
+    assert knob.get_attribute("aria-valuetext") == "1 % beyond"
+    knob.press("End")
+    assert knob.get_attribute("aria-valuetext") == "30 % beyond"
+    knob.press("Home")
+    assert knob.get_attribute("aria-valuetext") == "0 %"
+    assert desk.run("return mixdesk.weights()") == desk.run("return mixdesk.store.preset('natural').weights")
+    desk.run("mixdesk.move(1, .5)")
+    assert knob.get_attribute("aria-valuetext") == "off the path"
+    desk.run("while (mixdesk.store.undo.length) mixdesk.undo();")
+    assert knob.get_attribute("aria-valuetext") == "100 %"
+    assert desk.run("return mixdesk.weights()") == start
+    assert desk.said == []
 
 
 def test_nothing_moves_when_all_others_are_locked(desks: Any) -> None:
@@ -593,7 +572,7 @@ def test_on_paper_controls_are_gone_and_nothing_is_cut(desks: Any) -> None:
     for part in (".bar2", ".left", ".copy", ".figmenu", "#theme"):
         assert not desk.page.locator(part).first.is_visible(), part
     assert desk.page.locator(".lane").first.is_visible()
-    assert desk.page.pdf(format="A4").startswith(b"%PDF")
+    assert 4 <= len(re.findall(rb"/Type\s*/Page\b", desk.page.pdf(format="A4"))) <= 8
     assert desk.said == []
 
 

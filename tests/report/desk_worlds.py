@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from mixdesk.core import registry
 from mixdesk.core.corpus import Corpus, Domain, Tokenizer
+from mixdesk.core.export import Order
 from mixdesk.core.mixture import Mixture, Schedule
 from mixdesk.core.objective import Comparison, LeagueRow, Objective, OutOfFold, Verdict
 from mixdesk.core.observations import Metric
-from mixdesk.core.plan import External, RunPlan, TrialSpec
+from mixdesk.core.plan import External, Plug, RunPlan, TrialSpec
 from mixdesk.core.recipe import Expected, Provenance, Recipe, Rival
 from mixdesk.core.scale import Budget, Rung, Scale
 from mixdesk.core.space import Constraints
@@ -439,3 +441,28 @@ VARIANTS = {
     "twenty_five": twenty_five, "one_metric": one_metric, "two_domains": two_domains,
     "no_unit": no_unit, "one_trial": one_trial,
 }  # fmt: skip
+
+
+def three_domains() -> tuple[StudyView, tuple[Answer, ...]]:
+    view, world = study(("code", "text", "web"), n=14)
+    view, one = answer(view, world)
+    return view, (one,)
+
+
+def many() -> tuple[StudyView, tuple[Answer, ...]]:
+    """200 domains in eight families, and enough trials that their rows are packed and their ticks a strip."""
+    families = ("books", "code", "law", "news", "reference", "science", "talk", "web")
+    view, world = study(tuple(f"{families[i % 8]}/domain-{i:03d}" for i in range(200)), n=420, block=False)
+    view, one = answer(view, world, "predicted")
+    return view, (one,)
+
+
+def offered() -> tuple[StudyView, tuple[Answer, ...]]:
+    """Hostile names, and a trainer's file to copy."""
+    view, answers = hostile()
+    plan = RunPlan(schedule=Schedule.constant(Mixture.uniform(view.domains)))
+    weights = registry.make("exporters", Plug(name="weights")).snippet(Order(plan=plan, domains=()))
+    return view, (replace(answers[0], snippets={"weights": weights}), *answers[1:])
+
+
+MORE = {"three_domains": three_domains, "many": many, "offered": offered}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -11,8 +12,9 @@ from desk_worlds import HOSTILE, LONG, VARIANTS
 
 from mixdesk.core.mixture import Mixture
 from mixdesk.core.recipe import GuardCheck
-from mixdesk.report import panels, words
-from mixdesk.report.checks import guard_mark
+from mixdesk.core.space import Constraints
+from mixdesk.report import figures, panels, words
+from mixdesk.report.checks import checks, guard_mark
 from mixdesk.report.desk import render
 from mixdesk.report.figures import Shared
 
@@ -175,8 +177,6 @@ def test_console_numbers_are_the_recipe_s(pages: dict[str, str]) -> None:
 
 
 def test_figures_hold_their_points() -> None:
-    from mixdesk.report import figures
-
     view, answers = VARIANTS["confirmed"]()
     points = figures.fit_points(answers[0])
     spec = panels.predict(points, "bits per byte")
@@ -238,3 +238,35 @@ def test_text_that_domains_share_is_drawn_and_told() -> None:
     assert spec["data"][0]["z"] == [[None, 40.0, None], [10.0, None, 2.0]]
     assert spec["data"][0]["x"][-1] == "set: exam&lt;b&gt;"
     assert "Do domains share text?" not in render(view, answers)
+
+
+def cards(page: str, part: str) -> list[str]:
+    """Pieces of the page from one card's start to the next that hold `part`."""
+    return [piece for piece in page.split('<div class="card')[1:] if part in piece]
+
+
+@pytest.mark.parametrize("name", sorted(VARIANTS))
+def test_every_figure_names_its_unit_its_n_and_its_paper(pages: dict[str, str], name: str) -> None:
+    view, answers = VARIANTS[name]()
+    objective = answers[0].recipe.objective if answers else view.objective
+    unit = figures.scale_of(view, objective)
+    for piece in cards(pages[name], 'class="fig"'):
+        foot = Reader(piece[piece.index('class="foot"') :]).text if 'class="foot"' in piece else ""
+        title = Reader(piece.split("</h3>")[0]).text
+        assert re.search(r"\d trials?|\d curves?|\d pairs?|\d mixtures?", foot.replace("\u00a0", " ")), (title, foot)
+        assert "no paper" in foot or "law:" in foot, (title, foot)
+        assert unit in foot or "per cent" in foot or "own unit" in foot, (title, foot)
+
+
+def test_a_tick_has_a_number(pages: dict[str, str]) -> None:
+    ticks = [one for page in pages.values() for one in re.findall(r'<a class="chk".*?</a>', page) if "icon good" in one]
+    assert len(ticks) > 12
+    for one in ticks:
+        assert re.search(r"\d", Reader(one.split("</b>")[1]).text), Reader(one).text
+
+
+def test_bounds_that_hold_are_counted() -> None:
+    view, answers = VARIANTS["imported"]()
+    bounded = replace(view, constraints=Constraints(upper={view.domains[0]: 1.0}))
+    found = next(one for one in checks(bounded, answers[0]) if one.href == "#table")
+    assert (found.mark, found.detail) == ("good", "all 8 weights lie within the study's bounds")

@@ -97,8 +97,9 @@ class Mixture:
             InputError: the mixture gives weight to a domain that is not among `names`.
         """
         wanted = tuple(names)
-        mine, known = self.as_dict(), set(wanted)
-        stray = [name for name, weight in mine.items() if weight > 0.0 and name not in known]
+        mine = self.as_dict()
+        unknown = mine.keys() - set(wanted)
+        stray = [name for name, weight in mine.items() if weight > 0.0 and name in unknown] if unknown else []
         if stray:
             raise InputError(
                 f"the mixture gives weight to an unknown domain `{stray[0]}`",
@@ -106,7 +107,7 @@ class Mixture:
                 bound="one of " + ", ".join(wanted),
                 remedy=checks.nearest(stray[0], wanted),
             )
-        return tuple(mine.get(name, 0.0) for name in wanted)
+        return tuple([mine.get(name, 0.0) for name in wanted])
 
     def epochs(self, corpus: Corpus, scale: Scale) -> Pairs:
         """How often each domain is passed: weight × run tokens ÷ unique tokens; domains without counts are left out."""
@@ -205,10 +206,12 @@ class Schedule:
     @property
     def average(self) -> Mixture:
         """The token average of the stages: what the run sees over all."""
+        if len(self.stages) == 1:
+            return self.stages[0].mixture
         sums = dict.fromkeys(self.domains, 0.0)
         start = 0.0
         for stage in self.stages:
             for name, weight in stage.mixture.as_dict().items():
                 sums[name] += weight * (stage.until - start)
             start = stage.until
-        return self.stages[0].mixture if len(self.stages) == 1 else Mixture.of(sums, normalise=True)
+        return Mixture.of(sums, normalise=True)

@@ -79,8 +79,15 @@ class External:
     run: str
 
 
+class _Named:
+    """Room for an id: the hash of all fields, taken once, for none of them ever changes."""
+
+    __slots__ = ("_id",)
+    _id: str
+
+
 @core_type
-class TrialSpec:
+class TrialSpec(_Named):
     """One question: train this plan, on this corpus, as this replicate, and measure.
 
     `corpus` and `evals` are fingerprints (None or empty: unknown); `replicate` chooses all randomness; `unique_share`
@@ -114,7 +121,11 @@ class TrialSpec:
         """12 hex digits of the sha256 of the canonical JSON: the same question has the same id, and a field added
         later, left at its default, changes no old id.
         """
-        return fingerprint(canonical(self), length=12)
+        try:
+            return self._id
+        except AttributeError:
+            put(self, _id=fingerprint(canonical(self), length=12))
+            return self._id
 
     @property
     def mixture(self) -> Mixture:

@@ -199,7 +199,7 @@ def _bounds(view: StudyView, recipe: Recipe) -> Check:
         repeats += ("; " if repeats else "") + f"{len(recipe.binding)} at the limit: " + ", ".join(recipe.binding[:2])
     if not is_allowed:
         return Check(mark="bad", title="A limit is passed", detail=repeats or "see the table", href="#table")
-    detail = repeats or "every bound of the study holds"
+    detail = repeats or f"all {len(view.domains)} weights lie within the study's bounds"
     return Check(mark="good", title="Repeats and limits stay within bounds", detail=detail, href="#table")
 
 

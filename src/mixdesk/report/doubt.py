@@ -71,7 +71,7 @@ def _predict(view: StudyView, answer: Answer, specs: Specs) -> str:
         *_told(unit),
         n,
         "out of fold, split by mixture",
-        "bars: 90\u202f% interval of one run",
+        *(("bars: 90\u202f% interval of one run",) if len(found) <= panels.FEW else ()),
         _law(answer),
     )
     return card(title, question, body, foot=foot, span=7, id_="predict")
@@ -312,7 +312,7 @@ def _confirm(view: StudyView, recipe: Recipe, specs: Specs) -> str:
         f"n = {words.plural(found[0].trained.n_pairs, 'pair')} at {name(found[0].trained.rung)}",
         f"diamond and bar: trained, {_levels(recipe, 'trained')} interval",
         words.listed("grey bar: predicted before", _levels(recipe, "predicted")),
-        "rings: replicates",
+        "rings: replicates, no paper",
     )
     return card(title, question, body, foot=foot, span=5, id_="confirm")
 

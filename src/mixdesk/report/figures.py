@@ -261,14 +261,18 @@ def bands(view: StudyView, lead: Mixture, *, by_family: bool) -> tuple[Band, ...
     for i, name in enumerate(view.domains):
         families.setdefault(group_of(name), []).append(i)
     order = sorted(families, key=lambda family: -math.fsum(base_d[i] for i in families[family]))
-    out = []
+    out, start = [], words.shared_start(view.domains)
     for family in order:
         members = sorted(families[family], key=lambda i: (-lead_d[i], view.domains[i]))
         if by_family:
-            out.append(Band(name=family, label=family, family=family, members=tuple(members), hue=members[0]))
+            out.append(
+                Band(
+                    name=family, label=family.removeprefix(start), family=family, members=tuple(members), hue=members[0]
+                )
+            )
             continue
         for i in members:
-            label = view.domains[i].removeprefix(family + "/") or view.domains[i]
+            label = view.domains[i].removeprefix(family + "/").removeprefix(start) or view.domains[i]
             out.append(Band(name=view.domains[i], label=label, family=family, members=(i,), hue=i))
     return tuple(out)
 

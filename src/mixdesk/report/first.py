@@ -74,7 +74,7 @@ def without_answer(view: StudyView) -> str:
         f'<div class="eyebrow"><span class="pill wait">{icon("wait")}{word}</span>'
         f"<span>objective: {_asked(view.objective)}</span></div><h1>{text(said)}</h1>"
     )
-    unchecked = '<h4>Not checked</h4><ul class="doubts"><li>' + icon("wait")
+    unchecked = '<h3>Not checked</h3><ul class="doubts"><li>' + icon("wait")
     unchecked += "<span><b>Everything.</b> No law is fitted, no mixture is compared.</span></li></ul>"
     return _frame(head, mixture(view, None), count + cost(view, None) + _block(unchecked) + _next(remedy))
 
@@ -107,7 +107,7 @@ def _block(inner: str, class_: str = "") -> str:
 
 
 def _next(remedy: str) -> str:
-    return _block(f'<h4>Next</h4><p class="next">{prose(remedy)}</p>', "todo")
+    return _block(f'<h3>Next</h3><p class="next">{prose(remedy)}</p>', "todo")
 
 
 def gain(view: StudyView, recipe: Recipe) -> str:
@@ -178,7 +178,7 @@ def cost(view: StudyView, recipe: Recipe | None) -> str:
         if run and flops:
             rows.append(("study ÷ that run", f"{words.factor(flops / run)} ×"))
     lines = "".join(f"<dt>{label}</dt><dd>{value}</dd>" for label, value in rows)
-    return f'<div class="block" id="cost"><h4>Cost</h4><dl class="kv">{lines}</dl></div>'
+    return f'<div class="block" id="cost"><h3>Cost</h3><dl class="kv">{lines}</dl></div>'
 
 
 def doubts(view: StudyView, answer: Answer, tiers: Mapping[str, str]) -> str:
@@ -210,7 +210,7 @@ def doubts(view: StudyView, answer: Answer, tiers: Mapping[str, str]) -> str:
     n = f"{len(good)} of {len(answers)} checks hold" if lines else "All six checks hold"
     said = f'<span class="whole">{holds}</span><span class="brief">{n}</span>'
     known = f'<li>{icon("good")}<a href="#checks">{said}</a></li>' if good else ""
-    return _block(f'<h4>{title}</h4><ul class="doubts">{"".join(shown[:n_wide])}{more}{known}</ul>')
+    return _block(f'<h3>{title}</h3><ul class="doubts">{"".join(shown[:n_wide])}{more}{known}</ul>')
 
 
 def _doubt(one: Check) -> str:

@@ -101,7 +101,7 @@ def table(head: tuple[tuple[str, str], ...], rows: list[list[str]], *, class_: s
     )
     ids = f' id="{id_}"' if id_ else ""
     inner = f'<table{ids} class="{class_}"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'
-    return f'<div class="tablewrap" tabindex="0" role="region" aria-label="table">{inner}</div>'
+    return f'<div class="tablewrap" tabindex="0" role="group" aria-label="table">{inner}</div>'
 
 
 def pairs(rows: list[tuple[str, str]]) -> str:

@@ -18,6 +18,10 @@ from mixdesk.report.tried import N_BEST, Held, Residual, Tradeoff, Tried, undomi
 
 SYMBOLS = {RECIPE: "diamond", "best seen": "triangle-up-open", "natural": "circle-open", "uniform": "square-open"}
 DASHES = {RECIPE: "solid", "best seen": "dashdot", "natural": "dash", "uniform": "dot"}
+# Where a mixture's name stands beside its sign: names of mixtures that lie close do not cover one another.
+BESIDE = {RECIPE: "bottom center", "best seen": "top left", "natural": "top right"}
+# Points up to which each has a bar or a stem. All are SVG: Plotly's WebGL needs `eval`, and the page's policy
+# forbids it.
 FEW = 1000
 # Colours by role where no page sets them: each is told apart on white and on black.
 GREY = "#7F8694"
@@ -86,7 +90,6 @@ def predict(points: tuple[FitPoint, ...], unit: str) -> dict[str, Any]:
     low, high = min(means + values), max(means + values)
     pad = 0.06 * (high - low) or 0.01
     ends = [low - pad, high + pad]
-    scatter = go.Scattergl if len(points) > FEW else go.Scatter
     bars = [p for p in points if math.isfinite(p.low) and math.isfinite(p.high)] if len(points) <= FEW else []
     line = go.Scatter(x=ends, y=ends, mode="lines", hoverinfo="skip", meta="line", line={"width": 1.2, "dash": "dot"})
     spans = go.Scatter(
@@ -99,7 +102,7 @@ def predict(points: tuple[FitPoint, ...], unit: str) -> dict[str, Any]:
         connectgaps=False,
     )
     hover = "%{customdata}<br>measured %{y:.4f}<br>predicted %{x:.4f}<extra></extra>"
-    dots = _dots(scatter, _six(means), _six(values), [p.trial for p in points], hover)
+    dots = _dots(_six(means), _six(values), [p.trial for p in points], hover)
     layout = _layout(
         words.listed("predicted out of fold", unit),
         words.listed("measured", unit),
@@ -320,7 +323,6 @@ def _bar(low: float, high: float, mean: float, y: float, role: str) -> list[go.S
 def residuals(found: tuple[Residual, ...], unit: str) -> dict[str, Any]:
     """Measured − predicted out of fold, in the order asked, as stems from zero."""
     x, y = [float(one.order) for one in found], [one.rest for one in found]
-    scatter = go.Scattergl if len(found) > FEW else go.Scatter
     ids = [one.trial for one in found]
     traces = []
     if len(found) <= FEW:
@@ -328,7 +330,7 @@ def residuals(found: tuple[Residual, ...], unit: str) -> dict[str, Any]:
         ends_x, ends_y = [v for a in x for v in (a, a, math.nan)], [v for b in y for v in (0.0, b, math.nan)]
         traces.append(go.Scatter(x=_six(ends_x), y=_six(ends_y), **stems))
     hover = "%{customdata}<br>measured − predicted %{y:+.4f}<extra></extra>"
-    traces.append(_dots(scatter, _six(x), _six(y), ids, hover))
+    traces.append(_dots(_six(x), _six(y), ids, hover))
     layout = _layout("order asked", words.listed("measured − predicted", unit), yaxis={"zeroline": True})
     biggest = max((abs(v) for v in y), default=0.0)
     spec = _spec(
@@ -358,8 +360,9 @@ def held(found: tuple[Held, ...], n: int) -> dict[str, Any]:
             hovertemplate="asked %{x:.0f} %, held %{y:.0f} %<extra></extra>",
         ),
     ]
-    ends = {"range": [0, 100], "ticksuffix": "\u202f%"}
+    ends = {"range": [0, 101], "ticksuffix": "\u202f%"}
     layout = _layout("interval asked for", "values inside", xaxis=ends, yaxis=ends)
+    layout.margin.r = 28
     at = min(found, key=lambda one: abs(one.level - 0.9))
     return _spec(
         go.Figure(traces, layout),
@@ -373,13 +376,12 @@ def parallel(found: tuple[Tried, ...], labels: tuple[str, ...], unit: str) -> di
     low, high = min(values), max(values)
     span = (high - low) or 1.0
     last = len(labels)
-    scatter = go.Scattergl if len(found) * (last + 1) > FEW else go.Scatter
 
     def line(rows: tuple[Tried, ...], role: str, width: float, opacity: float) -> Any:
         x = [v for _ in rows for v in (*range(last + 1), math.nan)]
         y = [v for one in rows for v in (*map(math.sqrt, one.shares), 1.0 - (one.value - low) / span, math.nan)]
         ids = [v for one in rows for v in (*[one.trial] * (last + 1), None)]
-        return scatter(
+        return go.Scatter(
             x=_six(x), y=_six(y), customdata=ids, mode="lines", meta=role, opacity=opacity,
             line={"width": width}, connectgaps=False, hovertemplate="%{customdata}<extra></extra>",
         )  # fmt: skip
@@ -448,9 +450,8 @@ def tradeoff(found: Tradeoff) -> dict[str, Any]:
     xs, ys = undominated(x, y, (found.signs[one], found.signs[two]))
     titles = [words.listed(words.middle(m, 32), u) for m, u in zip(found.metrics, found.units, strict=True)]
     hover = "%{customdata}<br>%{x:.4f}, %{y:.4f}<extra></extra>"
-    scatter = go.Scattergl if len(x) > FEW else go.Scatter
     traces = [
-        _dots(scatter, _six(x), _six(y), [trial for trial, _, _ in known], hover),
+        _dots(_six(x), _six(y), [trial for trial, _, _ in known], hover),
         go.Scatter(x=_six(xs), y=_six(ys), mode="lines", meta="line", hoverinfo="skip", line={"width": 1.4}),
     ]
     for name in found.named:
@@ -458,8 +459,8 @@ def tradeoff(found: Tradeoff) -> dict[str, Any]:
         role = "recipe" if name == RECIPE else "rival"
         traces.append(go.Scatter(
             x=[], y=[], name=name, text=[html.escape(name)], mode="markers+text",
-            textposition="bottom center" if name == RECIPE else "top center",
-            textfont={"size": 11, "weight": 600, "shadow": "auto"}, meta=role, marker=marker,
+            textposition=BESIDE.get(name, "bottom right"),
+            textfont={"size": 11, "weight": 600, "shadow": "auto"}, meta=role, cliponaxis=False, marker=marker,
             hovertemplate="%{x:.4f}, %{y:.4f}<extra></extra>",
         ))  # fmt: skip
     label = f"{words.plural(len(x), 'trial')}, {found.metrics[one]} against {found.metrics[two]}"
@@ -468,10 +469,10 @@ def tradeoff(found: Tradeoff) -> dict[str, Any]:
     return {**spec, **_overlay(), "choice": choice}
 
 
-def _dots(scatter: Any, x: list[float | None], y: list[float | None], trials: list[str], hover: str) -> Any:
+def _dots(x: list[float | None], y: list[float | None], trials: list[str], hover: str) -> Any:
     """A dot per trial that the page lights up when the trial is pointed at."""
-    marker = {"size": 8, "opacity": 0.72}
-    return scatter(x=x, y=y, customdata=trials, mode="markers", meta="trial", marker=marker, hovertemplate=hover)
+    marker = {"size": 8, "opacity": 0.72} if len(x) <= FEW else {"size": 4, "opacity": 0.35}
+    return go.Scatter(x=x, y=y, customdata=trials, mode="markers", meta="trial", marker=marker, hovertemplate=hover)
 
 
 def _overlay(kind: str = "scatter") -> dict[str, Any]:

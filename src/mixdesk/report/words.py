@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import takewhile
 
 MINUS, THIN, HARD, DASH = "\u2212", "\u202f", "\u00a0", "\u2013"
 _SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+# A beginning that names share and that is shorter costs no room.
+SHORT_START = 8
 _STEPS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 
@@ -132,6 +136,18 @@ def middle(name: str, n: int = 28) -> str:
         return name
     head = (n - 1) // 2
     return name[:head] + "…" + name[head + 1 - n :]
+
+
+def shared_start(names: Sequence[str]) -> str:
+    """What all names begin with, up to a separator: it tells none apart. Empty where there are few, or it is short.
+
+    >>> shared_start(["train_the_pile_arxiv", "train_the_pile_cc", "train_the_pile_github"])
+    'train_the_pile_'
+    """
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False)) if len(names) > 2 else ()
+    start = "".join(letters[0] for letters in alike)
+    cut = max(start.rfind(mark) for mark in "_/.:-") + 1
+    return start[:cut] if cut >= SHORT_START else ""
 
 
 def rounded(x: float, digits: int = 9) -> float | None:

@@ -43,7 +43,7 @@
     const keys = h("div", { class: "key" }, store.presets.filter(p => !p.is_derived).map(p => h("span", {}, sign(p.name), " " + p.name)),
       h("span", {}, `in the track: ${context.proxies.length} trials`), DESK.epochs && DESK.epochs.limit ? h("span", {}, h("i", { class: "swatch" }), `more than ${DESK.epochs.limit} epochs`) : null,
       DESK.epochs ? null : h("span", {}, "token counts unknown: no epochs"), h("span", { class: "hint" }, "keys: arrows ±0.5, Shift ±0.1, Page ±5, Enter a number, L lock, Delete back, Ctrl+Z" + (isList ? ", Alt+arrows next fader" : "")));
-    box.replaceChildren(top, h("div", { class: "left" }, list ? list.node : strips, keys), master.node); box.hidden = false;
+    box.replaceChildren(top, h("div", { class: "left" }, list ? list.node : strips, parts.crossfader(context), keys), master.node); box.hidden = false;
 
     // ---------- painting ----------
     const visible = () => list ? list.visible() : shown;

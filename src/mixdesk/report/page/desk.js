@@ -41,6 +41,6 @@ window.mixdesk = (parts => {
     draws: law.draws, spans: w => { const at = store.state(w); return at.rows.map((v, m) => law.interval(at.draws.map(row => row[m]), v)); },
     leverage: store.leverage, isBetween: store.isBetween, weights: () => store.mixture.slice(), locked: () => store.locks.slice(), code: parts.code, evaluations: store.evaluations,
     move: (channel, w) => store.move(Array.isArray(channel) ? channel : [channel], w), lock: j => store.lock([j], !store.locks[j]), preset: name => store.load(store.preset(name).weights),
-    undo: store.undoStep, redo: store.redoStep, settle: store.settle,
+    fade: t => store.fade(store.preset(DESK.reference).weights, store.preset("recipe").weights, t), undo: store.undoStep, redo: store.redoStep, settle: store.settle,
   };
 })(window.mixdeskParts);

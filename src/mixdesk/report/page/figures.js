@@ -2,7 +2,8 @@
 // The figures: drawn by Plotly when they come near, painted from the theme's tokens, each with a menu. A trial that is
 // pointed at is marked on a layer over each figure; the traces are never touched.
 (parts => {
-  const { h, s, button, csv, save } = parts.atoms;
+  const { h, s, button, csv, save, idle } = parts.atoms;
+  const PAPER = 660;  // pixels of a figure on A4: nothing tells a script how wide the paper is
 
   parts.figures = ({ DATA, DESK, TRIALS, store }) => {
     const $ = id => document.getElementById(id), specs = DATA.specs, drawn = new Set(), places = new Map(), chosen = new Map(), layers = new Map();
@@ -121,23 +122,28 @@
       }
     }
 
-    // Plotly lies deflated in the page; it is inflated once, when the first figure comes near.
+    // Plotly lies deflated in the page: inflated when the page has a moment, run when the reader starts to scroll.
     let library = null;
+    function inflate() {
+      return parts.inflated ||= (async () => {
+        const packed = $("plotly").textContent, bytes = Uint8Array.fromBase64 ? Uint8Array.fromBase64(packed) : Uint8Array.from(atob(packed), c => c.charCodeAt(0));
+        return parts.plotly = await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).text();
+      })();
+    }
+    function run(code) { if (window.Plotly) return; const script = document.createElement("script"); script.textContent = code; document.head.append(script); }
     function plotly() {
-      return library ||= window.Plotly ? Promise.resolve() : (async () => {
-        const bytes = Uint8Array.from(atob($("plotly").textContent), c => c.charCodeAt(0));
-        const code = await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).text();
-        const script = document.createElement("script"); script.textContent = code; document.head.append(script);
-      })().catch(() => { for (const id of Object.keys(specs)) $(id).textContent = "This browser is too old to draw the figure. Its numbers are in the menu."; });
+      return library ||= window.Plotly ? Promise.resolve() : inflate().then(run).catch(() => { for (const id of Object.keys(specs)) $(id).textContent = "This browser is too old to draw the figure. Its numbers are in the menu."; });
     }
     function draw() {
       const ids = Object.keys(specs), near = new IntersectionObserver(async list => {
         const mine = list.filter(e => e.isIntersecting).map(e => e.target.id); if (!mine.length) return;
         mine.forEach(id => near.unobserve($(id)));
-        await plotly(); if (window.Plotly) mine.forEach(figure);
+        await plotly(); if (window.Plotly) for (const id of mine) { figure(id); await new Promise(go => setTimeout(go)); }
       }, { rootMargin: "500px" });
       for (const id of ids) near.observe($(id));
-      addEventListener("beforeprint", () => { if (window.Plotly) ids.filter(id => !drawn.has(id)).forEach(figure); });
+      if (ids.length && !window.Plotly) { idle(() => inflate().catch(() => {})); addEventListener("scroll", plotly, { once: true, passive: true }); }
+      addEventListener("beforeprint", () => { if (parts.plotly) run(parts.plotly); if (window.Plotly) for (const id of ids) { if (!drawn.has(id)) figure(id); Plotly.relayout($(id), { autosize: false, width: PAPER, height: parseInt($(id).style.minHeight) }); } });
+      addEventListener("afterprint", () => { for (const id of drawn) { delete $(id).layout.width; delete $(id).layout.height; figure(id); } });
     }
     store.on("hot", () => drawn.forEach(point));
     menus();

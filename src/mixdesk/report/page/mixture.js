@@ -6,6 +6,8 @@
   const BURST = 350, REST = 70, SPEECH = 500, MOST_STEPS = 200;
   // Weights × trials up to which the page looks for the hull of the trials: beyond it, it knows the leverage alone.
   const MOST_HULL = 60000;
+  // The least weight on a geometric path: a domain that only one end has comes and goes gradually.
+  const LEAST = 1e-6;
 
   parts.mixture = ({ DESK, TRIALS }) => {
     const D = DESK.domains.length, listeners = {};
@@ -93,6 +95,29 @@
       store.mixture = mixture.map((w, i) => locks[i] ? w : isWhole ? weights[i] : sum > 1e-12 ? weights[i] / sum * room : room / free);
       changed(); settle();
     }
+    // The normalised geometric path between two mixtures, weights ∝ from^(1 − t) to^t, t from 0 to 1 and beyond. Locked
+    // channels stand still; between its ends no domain passes its limit of repeats while the others have room.
+    function faded(from, to, t) {
+      const next = store.mixture.slice(), isEnd = t === 0 || t === 1, log = w => Math.log(Math.max(w, LEAST));
+      const path = next.map((_, i) => isEnd ? (t ? to : from)[i] : Math.exp((1 - t) * log(from[i]) + t * log(to[i])));
+      let open = next.map((_, i) => i).filter(i => !store.locks[i]), room = 1;
+      if (open.length === next.length && isEnd) return path;
+      if (open.length < 2) return "Everything else is locked, so nothing can move.";
+      next.forEach((w, i) => { if (store.locks[i]) room -= w; });
+      room = Math.max(0, room);
+      for (;;) {
+        const sum = open.reduce((all, i) => all + path[i], 0), part = i => sum > 0 ? path[i] / sum * room : room / open.length;
+        const over = isEnd ? [] : open.filter(i => part(i) > capOf(i));
+        if (!over.length || over.length === open.length) { for (const i of open) next[i] = part(i); return next; }
+        for (const i of over) { next[i] = capOf(i); room -= next[i]; }
+        open = open.filter(i => !over.includes(i));
+      }
+    }
+    function fade(from, to, t) {
+      const next = faded(from, to, t);
+      if (typeof next === "string") return store.say(next);
+      keep(); store.mixture = next; changed();
+    }
     function lock(members, isLocked) { for (const i of members) store.locks[i] = isLocked; tell("locks"); }
 
     // ---------- undo: a drag or a burst of keys is one step ----------
@@ -133,7 +158,7 @@
     TRIALS.weights.forEach((row, n) => { if (TRIALS.rung[n] !== DESK.runs || TRIALS.state[n] !== "done") return; const key = row.join(); if (!seen.has(key)) { seen.add(key); tried.push(row); } });
     const isBetween = w => tried.length * D > MOST_HULL ? null : parts.isBetween(w, tried);
     return Object.assign(store, {
-      D, law, presets, preset, mean, evaluate, objective, state, leverage, isBetween, guards, sumOf, moved, move, load, lock, settle, take, on, tell, paint, epochsOf, capOf, limit, isOver, point, pin,
+      D, law, presets, preset, mean, evaluate, objective, state, leverage, isBetween, guards, sumOf, moved, move, load, fade, lock, settle, take, on, tell, paint, epochsOf, capOf, limit, isOver, point, pin,
       undoStep: () => step("undo", "redo"), redoStep: () => step("redo", "undo"), evaluations: () => evaluations,
     });
   };
