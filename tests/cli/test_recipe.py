@@ -224,6 +224,9 @@ def test_a_formula_answers_without_a_law_and_a_confirmation_judges_it(tmp_path: 
     assert mx.write_desk(mx.open_study(tmp_path)).exists()
     judged = run("confirm", tmp_path, "--replicates", "2", "--jobs", "1", "--quiet")
     assert judged.startswith("Do not train on this mixture: natural is better.")
+    checked = run("check", tmp_path, code=3)
+    assert checked.startswith("Do not train on this mixture: natural is better.")
+    assert "Train on natural" in checked
 
 
 def test_todays_mixture_shows_where_a_trial_would_tell_most(folder: Path, world: World, tmp_path: Path) -> None:

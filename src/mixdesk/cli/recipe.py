@@ -176,9 +176,10 @@ def check(
     path: Path = typer.Argument(..., help="A recipe.json, the study folder that holds it, or a folder of an export."),
     samples: int = typer.Option(100_000, help="Of an export: samples to draw."),
 ) -> None:
-    """Judge by exit code: 0 where there is an answer, 3 where the evidence is too weak.
+    """Judge by exit code: 0 where this recipe is what to train on, 3 where it is not.
 
-    Of a folder that was exported: whether the trainer's own code makes of it what was asked; 1 where it does not.
+    Not: the evidence is too weak, or the verdict recommends another mixture. Of a folder that was exported: whether
+    the trainer's own code makes of it what was asked; 1 where it does not.
 
     Example: mixdesk recipe check my-study && ./train.sh
     """
@@ -186,9 +187,10 @@ def check(
         raise typer.Exit(print_verification(mixdesk.verify_export(path, samples)))
     verdict = mixdesk.read_recipe(path).verdict
     say(verdict.headline)
-    if verdict.exit_code:
-        say(f"{verdict.reason}\n{verdict.remedy}")
-    raise typer.Exit(verdict.exit_code)
+    if verdict.recommended == "recipe":
+        return
+    say(f"{verdict.reason}\n{verdict.remedy}")
+    raise typer.Exit(3)
 
 
 @app.command()

@@ -263,7 +263,7 @@ class Verdict:
 
     `name` better / no different / worse / too weak; `state` confirmed / contradicted / predicted / running /
     no evidence; `headline` one sentence; `reason`; `remedy` what would settle it, or what to do next; `recommended`
-    recipe or the rival to train on instead.
+    recipe or the rival to train on instead, always within the study's limits; none where nothing known is.
     """
 
     name: str

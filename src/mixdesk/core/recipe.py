@@ -22,11 +22,14 @@ from mixdesk.core.scale import Scale
 
 @core_type
 class Rival:
-    """A mixture the recipe is compared with; `trial` where one ran it."""
+    """A mixture the recipe is compared with; `trial` where one ran it; `broken` the limits of the study that it breaks:
+    it is a yardstick then, and never recommended.
+    """
 
     name: str
     mixture: Mixture
     trial: str | None = None
+    broken: tuple[str, ...] = ()
 
 
 @core_type
