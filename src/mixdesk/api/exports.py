@@ -12,7 +12,6 @@ from mixdesk.api.corpora import read_overlap
 from mixdesk.api.recipes import read_recipe
 from mixdesk.api.studies import ask_study, open_study
 from mixdesk.core import registry
-from mixdesk.core.checks import Pairs
 from mixdesk.core.corpus import Corpus
 from mixdesk.core.errors import Infeasible, InputError, MixdeskError
 from mixdesk.core.export import EPOCHS_TOLERANCE, SIDECAR, Export, Imported, Order, Verification, in_tokens
@@ -20,6 +19,7 @@ from mixdesk.core.files import read_data, read_json, to_data, write_json
 from mixdesk.core.plan import Plug, RunPlan, TrialSpec
 from mixdesk.core.protocols import Exporter, Progress
 from mixdesk.core.recipe import Recipe
+from mixdesk.core.space import Constraints
 from mixdesk.study import sizes
 from mixdesk.study.study import Study
 
@@ -71,7 +71,7 @@ def export_recipe(  # noqa: PLR0913  (mirrors the command line)
             "the recipe is refused, so there is nothing to train on", value=recipe.verdict.headline,
             bound="a recipe with an answer", remedy=recipe.verdict.remedy.rstrip("."),
         )  # fmt: skip
-    order = _order(study, recipe.plan, corpus)
+    order = _order(study, recipe.plan, corpus, limits=recipe.constraints)
     order = replace(
         order,
         recipe=recipe,
@@ -351,19 +351,25 @@ def _check_limits(export: Export) -> None:
             )  # fmt: skip
 
 
-def _order(study: Study | None, plan: RunPlan, corpus: Path | str | None, share: float = 1.0) -> Order:
-    """The plan with what the study and its corpus know."""
+def _order(
+    study: Study | None,
+    plan: RunPlan,
+    corpus: Path | str | None,
+    share: float = 1.0,
+    limits: Constraints | None = None,
+) -> Order:
+    """The plan with what the study and its corpus know; `limits` that it was made under, else the study's."""
     from mixdesk.export.data import counts
 
     store = _store(study, corpus, None)
     known: Corpus | None = store.corpus if store is not None else None if study is None else study.corpus
-    limits: Pairs = ()
-    if study is not None and known is not None:
-        config = study.config.constraints
-        caps = {} if config.max_epochs is None else dict.fromkeys(known.names, config.max_epochs)
-        for pattern, most in config.epoch_caps:
+    caps: dict[str, float] = {}
+    if limits is None and study is not None:
+        limits = study.config.constraints
+    if limits is not None and known is not None:
+        caps = {} if limits.max_epochs is None else dict.fromkeys(known.names, limits.max_epochs)
+        for pattern, most in limits.epoch_caps:
             caps |= {name: most for name in known.names if fnmatchcase(name, pattern)}
-        limits = tuple(caps.items())
     domains = () if known is None else known.domains
     if store is not None and share < 1.0 and store.corpus.shards:
         domains = counts(store, share)
@@ -374,7 +380,7 @@ def _order(study: Study | None, plan: RunPlan, corpus: Path | str | None, share:
         n_tokens=plan.scale.n_tokens,
         seq_len=None if plan.model is None else plan.model.seq_len,
         batch_tokens=None if plan.hyper is None else plan.hyper.batch_tokens,
-        max_epochs=limits,
+        max_epochs=tuple(caps.items()),
     )
 
 

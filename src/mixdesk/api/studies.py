@@ -338,7 +338,7 @@ def _to_hold(study: Study) -> tuple[Mixture, str]:
         rivals = {rival.name: rival.mixture for rival in recipe.rivals}
         chosen = recipe.verdict.recommended
         return rivals.get(chosen, recipe.mixture), f"its recipe ({chosen})" if chosen in rivals else "its recipe"
-    best = view.best_seen(settle(Space.build(view.constraints, view.domains, view.corpus, view.rungs[-1].scale)))
+    best = view.best_seen(settle(Space.build(view.constraints, view.domains, view.corpus, view.target)))
     if best is not None:
         return best.spec.mixture, "the best mixture seen"
     return (view.natural, "natural") if view.natural is not None else (Mixture.uniform(view.domains), "uniform")

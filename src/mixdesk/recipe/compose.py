@@ -53,7 +53,7 @@ def compose(
         NotEnoughEvidence: no finished trial.
     """
     rivals = find_rivals(view)
-    target = view.rungs[-1]
+    target = dataclasses.replace(view.rungs[-1], scale=view.target)
     plan = plan_at(target, recommendation.mixture, recommendation.before)
     judged = view.spoken(plan.schedule)
     W_qd = np.array([judged.over(view.domains), *(rival.mixture.over(view.domains) for rival in rivals)])
@@ -96,6 +96,7 @@ def compose(
         region=place,
         leverage=leverage / region.limit if region.limit > 0 else 0.0,
         is_in_hull=is_in_hull(W_qd[0], obs.W_nd),
+        constraints=view.constraints,
         guards=() if found is None else predicted.guard_checks(view.objective, found, rivals),
     )
     recipe = dataclasses.replace(recipe, warnings=_warnings(view, recipe))
@@ -121,7 +122,7 @@ def find_rivals(view: StudyView) -> tuple[Rival, ...]:
         found.append((NATURAL, view.natural, _trial_of(view, view.natural)))
     uniform = Mixture.uniform(view.domains)
     found.append((UNIFORM, uniform, _trial_of(view, uniform)))
-    space = Space.build(view.constraints, view.domains, view.corpus, view.rungs[-1].scale)
+    space = Space.build(view.constraints, view.domains, view.corpus, view.target)
     return tuple(
         Rival(name=name, mixture=mixture, trial=trial, broken=space.broken(mixture)) for name, mixture, trial in found
     )
