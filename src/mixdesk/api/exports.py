@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixdesk.api.corpora import read_overlap
 from mixdesk.api.recipes import read_recipe
-from mixdesk.api.studies import ask_study, open_study
+from mixdesk.api.studies import hand_out, open_study
 from mixdesk.core import registry
 from mixdesk.core.corpus import Corpus
 from mixdesk.core.errors import Infeasible, InputError, MixdeskError
@@ -21,6 +22,7 @@ from mixdesk.core.protocols import Exporter, Progress
 from mixdesk.core.recipe import Recipe
 from mixdesk.core.space import Constraints
 from mixdesk.study import sizes
+from mixdesk.study.answers import Question
 from mixdesk.study.study import Study
 
 if TYPE_CHECKING:
@@ -101,7 +103,8 @@ def export_trials(  # noqa: PLR0913  (mirrors the command line)
 
     The data that they read are written once, as `out/data`, where the corpus has them; trials of a part of the corpus
     (`unique_share`: simulated epochs) read that part, as `out/data-0.25`, and trials of several stages have data of
-    their own. A trial that cannot be written waits, and is handed out again; the others are written.
+    their own. Where one trial cannot be written none is asked, and of the folders only `out/data` stays, with which the
+    next try goes on.
 
     Args:
         study: to ask.
@@ -125,30 +128,43 @@ def export_trials(  # noqa: PLR0913  (mirrors the command line)
             "files for a trainer need a folder", value="no --out", bound="a folder", remedy="add `-o asked`"
         )
     exporter: Exporter = registry.make("exporters", plug)
-    specs = ask_study(study, n, repeats=repeats, lease=lease, holder=holder)
     store = _store(study, None, None) if data is None else None
-    refused: list[MixdeskError] = []
-    for spec in specs:
-        if (Path(out) / spec.id / SIDECAR).is_file():
-            continue
-        order = _order(study, spec.plan, None, spec.unique_share)
-        order = replace(
-            order,
-            source=f"trial {spec.id} of study {study.config.name}",
-            max_epochs=(),
-            seq_len=order.seq_len if seq_len is None else seq_len,
-            batch_tokens=order.batch_tokens if batch_tokens is None else sizes.told("batch_tokens", batch_tokens),
-        )
-        shared = "../data" if spec.unique_share == 1.0 else f"../data-{spec.unique_share:g}"
-        is_shared = bool(exporter.data) and len(spec.plan.schedule.stages) == 1
-        folder = data or (shared if is_shared and store is not None else None)
-        try:
-            _write(order, plug, Path(out) / spec.id, store, folder, None, spec.unique_share)
-        except MixdeskError as error:
-            refused.append(error.within(f"trial {spec.id}"))
-    if refused:
-        raise refused[0]
-    return specs
+    made: list[Path] = []
+
+    def write(questions: Sequence[Question]) -> None:
+        _discard(made)  # of questions that another process was quicker to ask
+        for spec, *_ in questions:
+            out_one = Path(out) / spec.id
+            if (out_one / SIDECAR).is_file():
+                continue
+            order = _order(study, spec.plan, None, spec.unique_share)
+            order = replace(
+                order,
+                source=f"trial {spec.id} of study {study.config.name}",
+                max_epochs=(),
+                seq_len=order.seq_len if seq_len is None else seq_len,
+                batch_tokens=order.batch_tokens if batch_tokens is None else sizes.told("batch_tokens", batch_tokens),
+            )
+            shared = "../data" if spec.unique_share == 1.0 else f"../data-{spec.unique_share:g}"
+            is_shared = bool(exporter.data) and len(spec.plan.schedule.stages) == 1
+            folder = data or (shared if is_shared and store is not None else None)
+            try:
+                _write(order, plug, out_one, store, folder, None, spec.unique_share)
+            except MixdeskError as error:
+                raise error.within(f"trial {spec.id}") from None
+            made.append(out_one)
+
+    try:
+        return hand_out(study, n, write=write, repeats=repeats, lease=lease, holder=holder)
+    except BaseException:
+        _discard(made)
+        raise
+
+
+def _discard(folders: list[Path]) -> None:
+    """Take away what was written for questions that are not asked after all."""
+    while folders:
+        shutil.rmtree(folders.pop())
 
 
 def verify_export(out: Path | str, n: int = N_SAMPLES) -> Verification:
