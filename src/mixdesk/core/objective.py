@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from typing import ClassVar
 
 import numpy as np
 
@@ -35,6 +36,8 @@ class Guard:
     >>> Guard.parse("loss<=natural+0.01", [Metric(name="loss")])
     Guard(metric='loss', than='natural', slack=0.01, at_most=None, at_least=None)
     """
+
+    EXAMPLE: ClassVar[str] = '{ metric = "bpb/domain/code", than = "natural", slack = 0.01 }'
 
     metric: str
     than: str | None = None
@@ -150,6 +153,8 @@ class Objective:
     >>> Objective(terms={"bpb/set/manual": 1.0}).title
     'bpb/set/manual'
     """
+
+    EXAMPLE: ClassVar[str] = '{ terms = { "bpb/domain/*" = 1.0 } }'
 
     terms: Pairs
     reduce: str = "mean"
