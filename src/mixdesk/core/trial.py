@@ -227,6 +227,14 @@ class StudyView:
         return max(self.budget.n_trials - len(self.proxies), 0)
 
     @property
+    def n_put_off(self) -> int:
+        """Waiting trials that the budget's `n_trials` has no room for: a person asked others in their place."""
+        if self.budget is None or self.budget.n_trials is None:
+            return 0
+        n_open = sum(trial.state in ("waiting", "running") for trial in self.proxies)
+        return min(n_open, max(len(self.proxies) - self.budget.n_trials, 0))
+
+    @property
     def flops_left(self) -> float | None:
         """What is left of the budget's `flops`; a trial that has not told its own costs what its rung says."""
         if self.budget is None or self.budget.flops is None:
