@@ -28,8 +28,8 @@ HEAD = """# Commands
 
 Every command with its help and with what it printed on a small real study: three domains of text of this machine's
 Python, models of 98 thousand parameters. Made by `scripts/commands.py`; numbers differ from machine to machine, and
-progress lines are left out. Exit codes: 0 done, 1 user error, 2 usage, 3 refused (infeasible, or evidence too weak),
-130 interrupted (the same command goes on). Wherever a table is printed there is `--json`.
+progress lines are left out. Exit codes: 0 done, 1 user error, 2 usage, 3 refused (infeasible, evidence too weak, or no
+recipe to train on), 130 interrupted (the same command goes on). Wherever a table is printed there is `--json`.
 """
 
 STUDY = """name = "three"

@@ -189,7 +189,7 @@ def test_a_study_asks_in_somebodys_files(corpus: Path, tmp_path: Path) -> None:
     assert isinstance(refused.exception, InputError)
     assert str(refused.exception).startswith("trial ")
     assert "give --seq-len" in str(refused.exception)
-    # New ones, and those that wait.
+    assert study.pending() == ()
     arguments[4] = "12"
     done = CliRunner().invoke(app, [*arguments, "--seq-len", "4", "--batch-tokens", "0.4k"])
     assert done.exit_code == 0, done.output
@@ -210,11 +210,23 @@ def test_a_study_asks_in_somebodys_files(corpus: Path, tmp_path: Path) -> None:
     assert not study.pending()
 
 
-def test_a_trial_that_cannot_be_written_does_not_hold_up_the_others(corpus: Path, tmp_path: Path) -> None:
+def test_where_one_trial_cannot_be_written_none_is_asked(corpus: Path, tmp_path: Path) -> None:
     study = mx.new_study(tmp_path / "s", asking(corpus))
+    before = study.view().record_sha256
     with pytest.raises(InputError, match=r"^trial \w{12}: the weight of `\w+` is under"):
-        mx.export_trials(study, 12, "megatron", tmp_path / "asked", seq_len=400)
-    assert 0 < len(list((tmp_path / "asked").glob("*/phase0.txt"))) < 12
+        mx.export_trials(study, 12, "megatron", tmp_path / "asked", seq_len=400, lease=1.0)
+    assert (study.view().record_sha256, study.view().leases) == (before, ())
+    assert [path.name for path in (tmp_path / "asked").iterdir()] == ["data-0.5"]
+    asked = mx.export_trials(study, 12, "megatron", tmp_path / "asked", seq_len=4)
+    assert {path.parent.name for path in (tmp_path / "asked").glob("*/phase0.txt")} == {spec.id for spec in asked}
+
+
+def test_a_folder_that_cannot_be_made_leaves_no_trial_asked(corpus: Path, tmp_path: Path) -> None:
+    study = mx.new_study(tmp_path / "s", asking(corpus))
+    (tmp_path / "asked").write_text("a file where the folder should be")
+    with pytest.raises(InputError, match=r"^trial \w{12}: .* could not be written"):
+        mx.export_trials(study, 3, "megatron", tmp_path / "asked", seq_len=4)
+    assert study.pending() == ()
 
 
 @pytest.mark.parametrize("recommended", ["recipe", "uniform"])

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 import mixdesk as mx
-from mixdesk.api.live import WHY, ask_mixture, draft_answers
+from mixdesk.api.live import ask_mixture, draft_answers
 from mixdesk.core.errors import Infeasible, InputError
+from mixdesk.study.local import WISH
 
 TOML = """name = "world"
 objective = { terms = { "bpb/domain/*" = 1.0 } }
@@ -30,7 +31,7 @@ def test_a_mixture_becomes_a_trial_as_if_asked_by_an_outsider(study: mx.Study) -
     (spec,) = study.pending()
     assert said.startswith(f"Asked as trial {spec.id}.")
     assert spec.mixture.over(("d00", "d01", "d02")) == (0.25, 0.75, 0.0)
-    assert study.trial(spec.id).why == WHY
+    assert study.trial(spec.id).why == WISH
     assert "asked before" in ask_mixture(study, {"d00": 0.25, "d01": 0.75})
     assert len(study.pending()) == 1
     mx.run_study(study, trials=1)
@@ -59,9 +60,29 @@ def test_what_is_not_allowed_is_refused_and_nothing_recorded(
     assert study.trials() == {}
 
 
-def test_beyond_the_budget_it_says_so(study: mx.Study) -> None:
+def test_the_budget_is_kept(study: mx.Study) -> None:
+    planned = mx.ask_study(study, 12)
+    said = ask_mixture(study, {"d00": 0.25, "d01": 0.75})
+    assert said.endswith("It takes the place of the last planned trial, as the budget has no room for both.")
+    done = mx.run_study(study)
+    assert done.n_done == 12
+    trials = study.trials()
+    assert [name for name, trial in trials.items() if trial.state == "waiting"] == [planned[-1].id]
+    assert next(trial for trial in trials.values() if trial.why == WISH).state == "done"
+    assert mx.run_study(study).n_done == 0
+    (answer,) = draft_answers(study.view(), study.config)
+    assert answer.recipe.verdict.state == "predicted"
+    with pytest.raises(InputError, match=r"the budget of the study is spent: found 13 trials.*raise the budget"):
+        ask_mixture(study, {"d00": 0.5, "d01": 0.5})
+    (study.folder / "study.toml").write_text(TOML.replace("n_trials = 12", "n_trials = 13"))
     mx.run_study(study)
-    assert "on top of the budget of 12" in ask_mixture(study, {"d00": 0.25, "d01": 0.75})
+    assert {trial.state for trial in study.trials().values()} == {"done"}
+
+
+def test_a_wish_leaves_room_in_a_plan_that_is_not_asked_yet(study: mx.Study) -> None:
+    assert "place" not in ask_mixture(study, {"d00": 0.25, "d01": 0.75})
+    mx.run_study(study)
+    assert [trial.state for trial in study.trials().values()] == ["done"] * 12
 
 
 def test_the_verdict_is_running_until_the_last_trial(study: mx.Study) -> None:

@@ -199,6 +199,41 @@ def test_two_stages_are_shown_beside_their_average(folder: Path, tmp_path: Path)
             mx.make_recipe(study, law="exponential", last_share=share)
 
 
+def test_a_cap_on_epochs_is_told_with_the_question(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "capped.json"
+    run("make", folder, *LAW, "--out", out)
+    free = mx.read_recipe(out)
+    name, weight = max(free.mixture.as_dict().items(), key=lambda item: item[1])
+    capped = ("make", folder, *LAW, "--out", out, "--max-epochs", "4")
+    refused = run(*capped, code=1)
+    assert "epochs cannot be counted here: found no tokens of the run and no unique tokens of any" in refused
+    assert "--tokens DOMAIN=1.2B" in refused
+    assert run(*capped, "--tokens", "web", code=1).startswith("`web` counts no domain")
+    assert "one of d00, d01, d02, d03" in run(*capped, "--tokens", "web=1B", code=1)
+    # Half of what the free recipe would take of the domain, four times.
+    told = (*capped, "--n-tokens", "20B", "--tokens", f"{name}={weight / 8 * 20:.3f}B")
+    printed = run(*told)
+    found = mx.read_recipe(out)
+    assert found.mixture.as_dict()[name] == pytest.approx(weight / 2, rel=1e-3)
+    assert dict(found.epochs) == {name: pytest.approx(4.0, rel=1e-3)}
+    assert f"Held by: {name} ≤ 4 epochs" in printed
+    assert found.plan.scale.n_tokens == 20_000_000_000
+    assert found.provenance.corpus is None
+    assert run("show", out) == printed
+    found_in_study = folder / "recipe.json"
+    found_in_study.write_text(out.read_text())
+    assert "≤ 4 epochs" in run("show", folder, "--why", name)  # the way to double is ended by the cap
+    page = mx.write_desk(mx.open_study(folder), tmp_path / "desk.html").read_text()
+    assert "limit 4" in page
+    found_in_study.unlink()
+
+
+def test_a_cap_that_leaves_no_run_is_refused_with_the_least_that_does(folder: Path) -> None:
+    counts = [word for name in ("d00", "d01", "d02", "d03") for word in ("--tokens", f"{name}=1B")]
+    refused = run("make", folder, *LAW, "--max-epochs", "4", "--n-tokens", "20B", *counts, code=3)
+    assert "raise max_epochs to 5" in refused
+
+
 RULE = """name = "formula"
 objective = { terms = { "bpb/domain/*" = 1.0 } }
 budget = { n_trials = 2 }
@@ -224,6 +259,9 @@ def test_a_formula_answers_without_a_law_and_a_confirmation_judges_it(tmp_path: 
     assert mx.write_desk(mx.open_study(tmp_path)).exists()
     judged = run("confirm", tmp_path, "--replicates", "2", "--jobs", "1", "--quiet")
     assert judged.startswith("Do not train on this mixture: natural is better.")
+    checked = run("check", tmp_path, code=3)
+    assert checked.startswith("Do not train on this mixture: natural is better.")
+    assert "Train on natural" in checked
 
 
 def test_todays_mixture_shows_where_a_trial_would_tell_most(folder: Path, world: World, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -217,3 +218,47 @@ def test_a_folder_that_cannot_be_made_is_an_input_error(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="could not be written"):
         write_text(Path(tmp_path / "file" / "inside.txt"), "x")
+
+
+@pytest.mark.parametrize(
+    ("line", "place", "kind", "form"),
+    [
+        (
+            'objective = { terms = { a = 1 }, guards = ["a<=natural"] }',
+            "objective.guards[0]",
+            objective.Guard,
+            "a table",
+        ),
+        ('objective = { terms = { a = 1 }, guards = "a<=natural" }', "objective.guards", objective.Guard, "a list of"),
+        ('objective = "a"', "objective", objective.Objective, "a table"),
+        ('objective = { terms = { a = 1 } }\nlaw = "gp"', "law", plan.Plug, "a table"),
+        ("objective = { terms = { a = 1 } }\nbudget = 5", "budget", scale.Budget, "a table"),
+        ('objective = { terms = { a = 1 } }\nrungs = { label = "x" }', "rungs", scale.Rung, "a list of"),
+        ('objective = { terms = { a = 1 } }\nmetrics = ["a"]', "metrics[0]", observations.Metric, "a table"),
+        ("objective = { terms = { a = 1 } }\nconstraints = 4", "constraints", space.Constraints, "a table"),
+        (
+            'objective = { terms = { a = 1 } }\nconstraints = { rules = ["a"] }',
+            "constraints.rules[0]",
+            space.Rule,
+            "a ",
+        ),
+        ('objective = { terms = { a = 1 } }\nconstraints = { near = "a" }', "constraints.near", space.Near, "a table"),
+    ],
+)
+def test_a_word_where_a_table_is_wanted_is_told_the_form(tmp_path, line, place, kind, form):
+    path = tmp_path / "study.toml"
+    path.write_text(f'name = "t"\n{line}\n')
+    with pytest.raises(InputError) as caught:
+        read_toml(path, StudyConfig)
+    assert str(caught.value).startswith(f"{path}.{place}: {form}")
+    assert kind.EXAMPLE in str(caught.value)
+    path.write_text(f"it = {kind.EXAMPLE}\n")
+    assert isinstance(from_data(kind, tomllib.loads(path.read_text())["it"]), kind)
+
+
+def test_names_without_numbers_are_told_the_form(tmp_path):
+    (tmp_path / "study.toml").write_text('name = "t"\nobjective = { terms = ["a"] }\n')
+    with pytest.raises(
+        InputError, match=r"objective\.terms: a table of names is wanted: found \['a'\], expected such as"
+    ):
+        read_toml(tmp_path / "study.toml", StudyConfig)

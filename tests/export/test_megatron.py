@@ -58,6 +58,7 @@ def test_two_phases_start_the_program_twice(tmp_path: Path) -> None:
     ]
     limited = Megatron().export(replace(TWO, max_epochs=(("web", 1.0),)), tmp_path / "limited")
     assert any("Some is read 2 times, where the limit is 1." in line for line in limited.losses)
+    assert any("Only the domain as a whole keeps that limit, with " in line for line in limited.losses)
     found = Megatron().read(tmp_path)
     assert [stage.until for stage in found.plan.schedule.stages] == [0.5, 1.0]
     assert found.plan.scale.n_tokens == 200_000

@@ -13,7 +13,7 @@ from mixdesk.core.errors import InputError, NotEnoughEvidence
 from mixdesk.core.mixture import Mixture, Schedule, Stage
 from mixdesk.core.objective import Comparison, LeagueRow, Objective
 from mixdesk.core.plan import Proposal, complete
-from mixdesk.core.recipe import BEST_SEEN, NATURAL, UNIFORM, Recipe
+from mixdesk.core.recipe import BEST_SEEN, NATURAL, RIVALS, UNIFORM, Recipe
 from mixdesk.core.scale import Scale
 from mixdesk.core.space import Constraints, Space
 from mixdesk.core.trial import StudyView
@@ -180,6 +180,67 @@ def test_verdicts(
     verdict = judge(told(recipe, basis, best_seen=best_seen, natural=natural, uniform=uniform))
     assert (verdict.name, verdict.recommended, verdict.exit_code) == (name, recommended, 0)
     assert verdict.state == ("confirmed" if basis == "trained" else "predicted")
+
+
+LIMIT = "web ≤ 4 epochs"
+
+
+@pytest.mark.parametrize(
+    ("basis", "differences", "outside", "name", "recommended", "said"),
+    [
+        ("predicted", (GAIN, GAIN, SAME), {UNIFORM}, "better", "recipe", "This mixture should beat natural."),
+        ("predicted", (GAIN, GAIN, LOSS), {UNIFORM}, "better", "recipe", "This mixture should beat natural."),
+        ("predicted", (GAIN, SAME, LOSS), {UNIFORM}, "no different", NATURAL, "Stay with natural."),
+        ("trained", (GAIN, LOSS, (0.2, 0.4)), {UNIFORM}, "worse", NATURAL, "natural is better."),
+        ("trained", (LOSS, GAIN, GAIN), {BEST_SEEN}, "better", "recipe", "It beat natural and uniform"),
+        ("trained", (LOSS, LOSS, GAIN), {NATURAL, UNIFORM}, "worse", BEST_SEEN, "best seen is better"),
+        ("predicted", (SAME, GAIN, GAIN), {NATURAL, UNIFORM}, "better", "recipe", "beat natural and uniform."),
+        (
+            "predicted",
+            (SAME, SAME, GAIN),
+            {NATURAL, UNIFORM},
+            "no different",
+            "recipe",
+            "natural, which breaks a limit",
+        ),
+        ("trained", (SAME, SAME, LOSS), set(RIVALS), "worse", "recipe", "Uniform is better, which breaks a limit. Tra"),
+    ],
+)
+def test_a_recommendation_keeps_the_limits(
+    recipe: Recipe,
+    basis: str,
+    differences: tuple[tuple[float, float], ...],
+    outside: set[str],
+    name: str,
+    recommended: str,
+    said: str,
+) -> None:
+    rivals = tuple(dataclasses.replace(r, broken=(LIMIT,) if r.name in outside else ()) for r in recipe.rivals)
+    limited = dataclasses.replace(recipe, rivals=rivals)
+    verdict = judge(told(limited, basis, **dict(zip(("best_seen", NATURAL, UNIFORM), differences, strict=True))))
+    assert (verdict.name, verdict.recommended) == (name, recommended)
+    assert said in verdict.headline
+    if outside & {rival for rival, (low, _) in zip(RIVALS, differences, strict=True) if low > 0.0}:
+        assert f"breaks `{LIMIT}`" in verdict.reason
+
+
+def test_too_weak_names_no_mixture_outside_the_limits(recipe: Recipe) -> None:
+    few = dataclasses.replace(recipe, provenance=dataclasses.replace(recipe.provenance, n_mixtures=5))
+    for outside, recommended in (({NATURAL}, UNIFORM), (set(RIVALS), "none")):
+        rivals = tuple(dataclasses.replace(r, broken=(LIMIT,) if r.name in outside else ()) for r in few.rivals)
+        verdict = judge(dataclasses.replace(few, rivals=rivals))
+        assert (verdict.name, verdict.recommended) == ("too weak", recommended)
+
+
+def test_what_is_recommended_is_allowed_however_tight_the_limits() -> None:
+    world = loglinear(4, 2, seed=1, noise=0.05)
+    view = studied(world, 40)
+    for most in (0.9, 0.6, 0.4, 0.3):
+        limited = dataclasses.replace(view, constraints=Constraints(upper={view.domains[0]: most, "*": max(most, 0.5)}))
+        found = made(limited)
+        space = Space.build(limited.constraints, view.domains, view.corpus, view.rungs[-1].scale)
+        mixtures = {"recipe": found.mixture} | {rival.name: rival.mixture for rival in found.rivals}
+        assert space.broken(mixtures[found.verdict.recommended], 1e-6) == ()
 
 
 def test_no_different_prints_the_smallest_gain_that_could_have_been_seen(recipe: Recipe) -> None:

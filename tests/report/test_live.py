@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -166,6 +167,38 @@ def test_the_page_is_made_anew_when_trials_end(story: Story, visitor: Visitor) -
     assert status == 200
     assert 'id="console"' in news
     assert len(news) < 0.5 * len(visitor.ask()[1])  # without Plotly
+
+
+def test_a_slow_law_holds_up_neither_answers_nor_wishes_and_the_newest_trials_win(story: Story) -> None:
+    fits: list[int] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(view: StudyView) -> tuple[Answer, ...]:
+        fits.append(len(view.trials))
+        if len(fits) == 1:
+            begun.set()
+            assert go_on.wait(30.0)
+        return story.answers
+
+    late = Story(story.view, story.answers, n_in=8)
+    with served(replace(late.source(), answers=slow)) as address:
+        visitor = Visitor(address)
+        assert begun.wait(30.0)
+        start = time.monotonic()
+        for n_in in (9, len(story.view.trials)):
+            late.n_in = n_in
+            state = json.loads(visitor.ask("state")[1])
+            assert (state["stamp"], state["n_done"]) == (0, n_in)
+            assert visitor.post(b'{"mixture": {"a": 1}}')[0] == 200
+            assert visitor.ask("news")[0] == visitor.ask()[0] == 200
+        assert time.monotonic() - start < 10.0
+        assert fits == [8]
+        go_on.set()
+        until = time.monotonic() + 30
+        while json.loads(visitor.ask("state")[1])["stamp"] < 2 and time.monotonic() < until:
+            time.sleep(0.05)
+    # What came in between was never fitted.
+    assert fits == [8, len(story.view.trials)]
 
 
 def test_a_port_in_use_is_one_clear_error(story: Story) -> None:

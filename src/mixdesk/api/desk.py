@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from mixdesk.api.corpora import read_overlap
 from mixdesk.api.exports import snippets
 from mixdesk.api.laws import Evidence, compare_laws, gather_evidence
-from mixdesk.api.recipes import read_recipe
+from mixdesk.api.recipes import as_made, read_recipe
 from mixdesk.core.errors import InputError
 from mixdesk.core.files import write_text
 from mixdesk.core.objective import LeagueRow
@@ -52,6 +52,8 @@ def write_desk(
     path = Path(out) if out is not None else study.folder / "desk.html"
     view, other = study.view(), None if beside is None else _beside(beside)
     answers = _answers(study, recipes, evidence)
+    if answers:
+        view = as_made(view, answers[0].recipe)
     write_text(path, render(view, answers, _shared(study), tiers=_tiers(view), beside=other))
     return path
 

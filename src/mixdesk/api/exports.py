@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -11,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from mixdesk.api.corpora import read_overlap
 from mixdesk.api.recipes import read_recipe
-from mixdesk.api.studies import ask_study, open_study
+from mixdesk.api.studies import hand_out, open_study
 from mixdesk.core import registry
-from mixdesk.core.checks import Pairs
 from mixdesk.core.corpus import Corpus
 from mixdesk.core.errors import Infeasible, InputError, MixdeskError
 from mixdesk.core.export import EPOCHS_TOLERANCE, SIDECAR, Export, Imported, Order, Snippet, Verification, in_tokens
@@ -22,7 +22,9 @@ from mixdesk.core.mixture import Mixture, Schedule
 from mixdesk.core.plan import Plug, RunPlan, TrialSpec
 from mixdesk.core.protocols import Exporter, HasSnippet, Progress
 from mixdesk.core.recipe import Recipe
+from mixdesk.core.space import Constraints
 from mixdesk.study import sizes
+from mixdesk.study.answers import Question
 from mixdesk.study.study import Study
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ def export_recipe(  # noqa: PLR0913  (mirrors the command line)
             "the recipe is refused, so there is nothing to train on", value=recipe.verdict.headline,
             bound="a recipe with an answer", remedy=recipe.verdict.remedy.rstrip("."),
         )  # fmt: skip
-    order = _order(study, recipe.plan, corpus)
+    order = _order(study, recipe.plan, corpus, limits=recipe.constraints)
     order = replace(
         order,
         recipe=recipe,
@@ -103,7 +105,8 @@ def export_trials(  # noqa: PLR0913  (mirrors the command line)
 
     The data that they read are written once, as `out/data`, where the corpus has them; trials of a part of the corpus
     (`unique_share`: simulated epochs) read that part, as `out/data-0.25`, and trials of several stages have data of
-    their own. A trial that cannot be written waits, and is handed out again; the others are written.
+    their own. Where one trial cannot be written none is asked, and of the folders only `out/data` stays, with which the
+    next try goes on.
 
     Args:
         study: to ask.
@@ -127,30 +130,43 @@ def export_trials(  # noqa: PLR0913  (mirrors the command line)
             "files for a trainer need a folder", value="no --out", bound="a folder", remedy="add `-o asked`"
         )
     exporter: Exporter = registry.make("exporters", plug)
-    specs = ask_study(study, n, repeats=repeats, lease=lease, holder=holder)
     store = _store(study, None, None) if data is None else None
-    refused: list[MixdeskError] = []
-    for spec in specs:
-        if (Path(out) / spec.id / SIDECAR).is_file():
-            continue
-        order = _order(study, spec.plan, None, spec.unique_share)
-        order = replace(
-            order,
-            source=f"trial {spec.id} of study {study.config.name}",
-            max_epochs=(),
-            seq_len=order.seq_len if seq_len is None else seq_len,
-            batch_tokens=order.batch_tokens if batch_tokens is None else sizes.told("batch_tokens", batch_tokens),
-        )
-        shared = "../data" if spec.unique_share == 1.0 else f"../data-{spec.unique_share:g}"
-        is_shared = bool(exporter.data) and len(spec.plan.schedule.stages) == 1
-        folder = data or (shared if is_shared and store is not None else None)
-        try:
-            _write(order, plug, Path(out) / spec.id, store, folder, None, spec.unique_share)
-        except MixdeskError as error:
-            refused.append(error.within(f"trial {spec.id}"))
-    if refused:
-        raise refused[0]
-    return specs
+    made: list[Path] = []
+
+    def write(questions: Sequence[Question]) -> None:
+        _discard(made)  # of questions that another process was quicker to ask
+        for spec, *_ in questions:
+            out_one = Path(out) / spec.id
+            if (out_one / SIDECAR).is_file():
+                continue
+            order = _order(study, spec.plan, None, spec.unique_share)
+            order = replace(
+                order,
+                source=f"trial {spec.id} of study {study.config.name}",
+                max_epochs=(),
+                seq_len=order.seq_len if seq_len is None else seq_len,
+                batch_tokens=order.batch_tokens if batch_tokens is None else sizes.told("batch_tokens", batch_tokens),
+            )
+            shared = "../data" if spec.unique_share == 1.0 else f"../data-{spec.unique_share:g}"
+            is_shared = bool(exporter.data) and len(spec.plan.schedule.stages) == 1
+            folder = data or (shared if is_shared and store is not None else None)
+            try:
+                _write(order, plug, out_one, store, folder, None, spec.unique_share)
+            except MixdeskError as error:
+                raise error.within(f"trial {spec.id}") from None
+            made.append(out_one)
+
+    try:
+        return hand_out(study, n, write=write, repeats=repeats, lease=lease, holder=holder)
+    except BaseException:
+        _discard(made)
+        raise
+
+
+def _discard(folders: list[Path]) -> None:
+    """Take away what was written for questions that are not asked after all."""
+    while folders:
+        shutil.rmtree(folders.pop())
 
 
 def snippets(study: Study, recipe: Recipe) -> dict[str, Snippet]:
@@ -373,19 +389,25 @@ def _check_limits(export: Export) -> None:
             )  # fmt: skip
 
 
-def _order(study: Study | None, plan: RunPlan, corpus: Path | str | None, share: float = 1.0) -> Order:
-    """The plan with what the study and its corpus know."""
+def _order(
+    study: Study | None,
+    plan: RunPlan,
+    corpus: Path | str | None,
+    share: float = 1.0,
+    limits: Constraints | None = None,
+) -> Order:
+    """The plan with what the study and its corpus know; `limits` that it was made under, else the study's."""
     from mixdesk.export.data import counts
 
     store = _store(study, corpus, None)
     known: Corpus | None = store.corpus if store is not None else None if study is None else study.corpus
-    limits: Pairs = ()
-    if study is not None and known is not None:
-        config = study.config.constraints
-        caps = {} if config.max_epochs is None else dict.fromkeys(known.names, config.max_epochs)
-        for pattern, most in config.epoch_caps:
+    caps: dict[str, float] = {}
+    if limits is None and study is not None:
+        limits = study.config.constraints
+    if limits is not None and known is not None:
+        caps = {} if limits.max_epochs is None else dict.fromkeys(known.names, limits.max_epochs)
+        for pattern, most in limits.epoch_caps:
             caps |= {name: most for name in known.names if fnmatchcase(name, pattern)}
-        limits = tuple(caps.items())
     domains = () if known is None else known.domains
     if store is not None and share < 1.0 and store.corpus.shards:
         domains = counts(store, share)
@@ -396,7 +418,7 @@ def _order(study: Study | None, plan: RunPlan, corpus: Path | str | None, share:
         n_tokens=plan.scale.n_tokens,
         seq_len=None if plan.model is None else plan.model.seq_len,
         batch_tokens=None if plan.hyper is None else plan.hyper.batch_tokens,
-        max_epochs=limits,
+        max_epochs=tuple(caps.items()),
     )
 
 

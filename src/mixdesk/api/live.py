@@ -18,11 +18,10 @@ from mixdesk.recipe import judge
 from mixdesk.report.figures import Answer
 from mixdesk.search.terrain import target_space
 from mixdesk.study.config import StudyConfig
+from mixdesk.study.local import WISH
 from mixdesk.study.record import ANSWERED, OPEN
 from mixdesk.study.study import Study
 
-# Why a trial was asked that a person wanted to see.
-WHY = "asked on the desk"
 # The last port there is.
 LAST_PORT = 65535
 
@@ -70,11 +69,13 @@ def live_desk(study: Study, port: int = 0) -> Iterator[str]:
 def _counts(study: Study) -> dict[str, int]:
     states = [trial.state for trial in study.trials().values()]
     budget = study.config.budget
+    n_planned = len(states) if budget is None or budget.n_trials is None else budget.n_trials
+    n_put_off = min(sum(state in OPEN for state in states), max(len(states) - n_planned, 0))
     return {
         "n_done": sum(state in ANSWERED for state in states),
         "n_failed": states.count("failed"),
-        "n_asked": len(states),
-        "n_planned": max(len(states), (budget.n_trials or 0) if budget is not None else 0),
+        "n_asked": len(states) - n_put_off,
+        "n_planned": max(len(states) - n_put_off, n_planned),
     }
 
 
@@ -87,10 +88,10 @@ def draft_answers(view: StudyView, config: StudyConfig) -> tuple[Answer, ...]:
         recipe = draft_recipe(view, config, evidence)
     except MixdeskError:
         return ()
-    n_out = sum(trial.state in OPEN for trial in view.trials) + (view.trials_left or 0)
-    if n_out:
+    n_more = (view.trials_left or 0) - view.n_put_off
+    if sum(trial.state in OPEN for trial in view.trials) + n_more:
         n_in = sum(trial.state in ANSWERED for trial in view.trials)
-        n_planned = len(view.trials) + (view.trials_left or 0)
+        n_planned = len(view.trials) + n_more
         recipe = replace(recipe, verdict=judge.while_running(recipe.verdict, n_in, n_planned))
     return (Answer(recipe=recipe, browser=evidence.fit.browser(), rows=evidence.rows, scores=evidence.scores),)
 
@@ -98,8 +99,11 @@ def draft_answers(view: StudyView, config: StudyConfig) -> tuple[Answer, ...]:
 def ask_mixture(study: Study, weights: dict[str, float]) -> str:
     """Record the question of one mixture, at the size where most mixtures were tried; a sentence of what comes of it.
 
+    It counts against the budget: once all trials of the budget are asked, it takes the place of the last that waits.
+
     Raises:
-        InputError: no mixture of the study's domains, one that breaks a constraint, or one that has an answer already.
+        InputError: no mixture of the study's domains, one that breaks a constraint, one that has an answer already, or
+            a budget that is spent.
     """
     view = study.view()
     for name in weights:
@@ -113,17 +117,28 @@ def ask_mixture(study: Study, weights: dict[str, float]) -> str:
             remedy="move it inside, or start another study with other limits",
         )
     rung = view.fullest.label
-    asked = study.ask([Proposal(mixture=mixture, rung=rung, why=WHY)])
-    if not asked:
-        known = next(t.id for t in view.trials if t.spec.mixture == mixture and t.rung == rung)
+    trained = (trial for trial in view.at(rung) if trial.spec.replicate == 0 and not trial.spec.parents)
+    known = next((trial for trial in trained if trial.spec.mixture == mixture), None)
+    if known is not None and known.state in OPEN:
+        return f"Trial {known.id} of this mixture was asked before and waits for its answer."
+    if known is not None:
         raise InputError(
             "this mixture was tried",
-            value=f"trial {known}, which has its answer",
+            value=f"trial {known.id}, which has its answer",
             bound="a mixture that no trial had",
             remedy="look at that trial in the table",
         )
-    if asked[0].id in {trial.id for trial in view.trials}:
-        return f"Trial {asked[0].id} of this mixture was asked before and waits for its answer."
-    limit = None if view.budget is None else view.budget.n_trials
-    over = f" It comes on top of the budget of {limit}." if limit is not None and len(view.proxies) >= limit else ""
-    return f"Asked as trial {asked[0].id}. It is trained next.{over}"
+    wish = Proposal(mixture=mixture, rung=rung, why=WISH)
+    instead = ""
+    if not view.affordable([wish]):
+        n_waiting = sum(trial.state == "waiting" for trial in view.proxies) - view.n_put_off
+        if view.trials_left != 0 or n_waiting < 1:
+            raise InputError(
+                "the budget of the study is spent",
+                value=f"{len(view.proxies)} trials asked, none of which can give its place",
+                bound="room for one more trial",
+                remedy="raise the budget in study.toml, and start the run again",
+            )
+        instead = " It takes the place of the last planned trial, as the budget has no room for both."
+    (asked,) = study.ask([wish])
+    return f"Asked as trial {asked.id}. It is trained next.{instead}"

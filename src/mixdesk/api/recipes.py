@@ -16,6 +16,7 @@ from mixdesk.api.corpora import open_corpus
 from mixdesk.api.laws import Evidence, gather_evidence, observations, plug_of, save_fit
 from mixdesk.api.studies import make_strategy, make_trainer, open_study
 from mixdesk.core import checks, registry
+from mixdesk.core.corpus import Corpus, Domain, Tokenizer
 from mixdesk.core.errors import InputError, NotEnoughEvidence
 from mixdesk.core.export import Imported
 from mixdesk.core.files import read_json, write_json
@@ -24,8 +25,6 @@ from mixdesk.core.objective import Objective
 from mixdesk.core.plan import Plug, Recommendation
 from mixdesk.core.protocols import Progress
 from mixdesk.core.recipe import NATURAL, RIVALS, CardScore, Move, ParetoPoint, PredictionCard, Recipe
-from mixdesk.core.scale import Scale
-from mixdesk.core.space import Space
 from mixdesk.core.trial import StudyView
 from mixdesk.recipe import card, compose, confirm, moves
 from mixdesk.recipe.doubts import Doubts, doubts
@@ -33,7 +32,6 @@ from mixdesk.recipe.judge import FEW_PER_DOMAIN, FIRM_PAIRS, Ground, Weakness, w
 from mixdesk.recipe.predicted import OBJECTIVE, rung_of
 from mixdesk.recipe.start import MAX_EPOCHS, Start, start_mixtures
 from mixdesk.recipe.why import Why, explain
-from mixdesk.search.feasible import settle
 from mixdesk.search.ladder import general_mixture
 from mixdesk.search.move import smallest_step
 from mixdesk.search.pareto import pareto_set, wanted
@@ -43,6 +41,9 @@ from mixdesk.study import local, sheets, sizes
 from mixdesk.study.columns import usual_column
 from mixdesk.study.config import StudyConfig
 from mixdesk.study.study import Study
+
+# Of counts that a person told, which no tokenizer of ours made.
+UNTOLD = Tokenizer(name="untold", vocab_size=0, sha256="")
 
 
 def start_recipe(folder: Path | str, *, n_tokens: int | str, max_epochs: float | None = None) -> tuple[Start, ...]:
@@ -72,14 +73,50 @@ def start_recipe(folder: Path | str, *, n_tokens: int | str, max_epochs: float |
         )
     if view is None:
         return start_mixtures(corpus, n_run, MAX_EPOCHS if max_epochs is None else max_epochs)
+    view = _for_run(view, max_epochs, n_run)
+    return start_mixtures(corpus, n_run, view.constraints.max_epochs or MAX_EPOCHS, target_space(view))
+
+
+def _for_run(
+    view: StudyView, max_epochs: float | None, n_tokens: int | None, tokens: Mapping[str, float] | None = None
+) -> StudyView:
+    """The view of a run of `n_tokens` that passes no domain more often than `max_epochs`; None: as the study says.
+
+    `tokens` domain → unique tokens, beside those that the study knows.
+
+    Raises:
+        InputError: an unknown domain, or a cap on epochs that cannot be counted.
+    """
+    corpus = view.corpus
+    if tokens:
+        for name in tokens:
+            checks.one_of("domain", name, view.domains)
+        domains = (Domain(name=name) for name in view.domains) if corpus is None else corpus.domains
+        told = tuple(
+            dataclasses.replace(one, n_tokens=int(tokens.get(one.name) or 0) or one.n_tokens) for one in domains
+        )
+        corpus = dataclasses.replace(corpus or Corpus(name=view.name, tokenizer=UNTOLD, domains=told), domains=told)
+    counts = [] if corpus is None else [one.n_tokens for one in corpus.domains]
+    natural = view.natural
+    if natural is None and corpus is not None and all(counts):
+        natural = Mixture.natural(corpus)
     limits = view.constraints
     if max_epochs is not None:
         limits = dataclasses.replace(limits, max_epochs=max_epochs)
-    space = settle(Space.build(limits, view.domains, corpus, Scale(n_tokens=n_run)))
-    return start_mixtures(corpus, n_run, limits.max_epochs or MAX_EPOCHS, space)
+    view = dataclasses.replace(view, constraints=limits, corpus=corpus, natural=natural, n_tokens=n_tokens)
+    known = {"tokens of the run": view.target.n_tokens, "unique tokens of any domain": any(counts)}
+    missing = [f"no {what}" for what, is_known in known.items() if not is_known]
+    if max_epochs is not None and missing:
+        raise InputError(
+            "epochs cannot be counted here",
+            value=" and ".join(missing),
+            bound="the tokens of the run, and the unique tokens of each domain that may run short",
+            remedy="add --n-tokens 20B, and --tokens DOMAIN=1.2B for each such domain",
+        )
+    return view
 
 
-def make_recipe(
+def make_recipe(  # noqa: PLR0913  (mirrors the command line)
     study: Study,
     *,
     objective: Objective | None = None,
@@ -89,12 +126,19 @@ def make_recipe(
     date: str | None = None,
     out: Path | str | None = None,
     last_share: float | None = None,
+    max_epochs: float | None = None,
+    n_tokens: int | str | None = None,
+    tokens: Mapping[str, int | str] | None = None,
 ) -> Recipe:
     """The recipe of a study: fit a law, search it under the constraints, compare with every rival, judge.
 
     With `last_share`, in (0, 1], the run has two stages: the natural mixture, then for that share of the tokens the
     one searched for, while the learning rate falls to zero; 1 is one stage. Default: as the strategy
     says.
+
+    It is for a run of `n_tokens` (default: the target rung's) that passes no domain more often than `max_epochs`
+    (default: the study's limit); `tokens` are unique tokens of domains, such as 1.2B, where the study has no corpus, or
+    a part of it.
 
     Writes `recipe.json` into the study (or to `out`), and the law beside it as `laws/<name>.json`. A refusal is a
     recipe too: read `recipe.verdict`. Its prediction card, frozen on `date` (ISO; default: today), is kept in the
@@ -106,7 +150,12 @@ def make_recipe(
     Raises:
         NotEnoughEvidence: too few finished trials to fit the law at all.
         Infeasible: no mixture satisfies the constraints, or none keeps the guards.
+        InputError: a cap on epochs where the tokens of the run or of every domain are unknown.
     """
+    counts = {name: sizes.told(f"tokens of {name}", n) for name, n in (tokens or {}).items()}
+    n_run = None if n_tokens is None else sizes.told("n_tokens", n_tokens)
+    studied = study.view()
+    view = _for_run(studied, max_epochs, n_run, counts)
     wanted = objective or (study.config.objective if evidence is None else evidence.objective)
     chooser = make_strategy(study.config, plug_of(strategy, study.config.strategy), law)
     try:
@@ -115,8 +164,11 @@ def make_recipe(
         if getattr(chooser, "needs_law", True):
             raise
         found = None
-    view = dataclasses.replace(study.view(), objective=wanted)
+    view = dataclasses.replace(view, objective=wanted)
     recipe = draft_recipe(view, study.config, found, strategy=strategy, last_share=last_share)
+    made_on = None if studied.corpus is None else studied.corpus.fingerprint  # not of counts that were told
+    facts = dataclasses.replace(recipe.provenance, corpus=made_on)
+    recipe = dataclasses.replace(recipe, tokens=tuple(counts.items()), provenance=facts)
     frozen = card.freeze(recipe, view, date or datetime.datetime.now(tz=datetime.UTC).date().isoformat())
     recipe = dataclasses.replace(recipe, card=_kept(study, frozen))
     with contextlib.suppress(NotEnoughEvidence):  # the plan may have been trained by an earlier confirmation
@@ -283,7 +335,7 @@ def why_weight(
         NotEnoughEvidence: no law can be fitted.
     """
     asked = recipe or read_recipe(study.folder)
-    view = dataclasses.replace(study.view(), objective=asked.objective)
+    view = dataclasses.replace(as_made(study.view(), asked), objective=asked.objective)
     found = evidence or _evidence(study, law or asked.provenance.law or None, view.objective)
     notes = []
     weak = _weakness(view, found)
@@ -516,6 +568,14 @@ def read_recipe(path: Path | str) -> Recipe:
             remedy="make one with `mixdesk recipe make`",
         )
     return read_json(path, Recipe)
+
+
+def as_made(view: StudyView, recipe: Recipe) -> StudyView:
+    """The view with the limits, run and token counts that a recipe was made for."""
+    if recipe.constraints is None:
+        return view
+    view = dataclasses.replace(view, constraints=recipe.constraints)
+    return _for_run(view, None, recipe.plan.scale.n_tokens, dict(recipe.tokens))
 
 
 def _kept(study: Study, frozen: PredictionCard) -> PredictionCard:

@@ -27,6 +27,7 @@ from mixdesk.recipe import compose
 from mixdesk.search import replicates
 from mixdesk.search.feasible import settle
 from mixdesk.study import extend, importer, local, schema
+from mixdesk.study.answers import Question
 from mixdesk.study.columns import Columns
 from mixdesk.study.config import StudyConfig
 from mixdesk.study.study import Study
@@ -201,6 +202,24 @@ def ask_study(
         InputError: n < 1, a lease ≤ 0, or `out` has another suffix or cannot be written; nothing is asked then.
         Infeasible: no mixture satisfies the constraints.
     """
+    path = None if out is None else Path(out)
+    return hand_out(study, n, path=path, repeats=repeats, lease=lease, holder=holder)
+
+
+def hand_out(
+    study: Study,
+    n: int,
+    *,
+    path: Path | None = None,
+    write: Callable[[Sequence[Question]], None] | None = None,
+    repeats: bool = False,
+    lease: float | None = None,
+    holder: str = "",
+) -> tuple[TrialSpec, ...]:
+    """The next n questions of a study, recorded once they are written; arguments and errors as `ask_study`.
+
+    `write` writes them in another form than `path`; where it raises, nothing is asked.
+    """
     n = checks.count("n", n, 1)
     strategy = make_strategy(study.config)
     seconds = None if lease is None else 3600.0 * checks.finite("lease", lease, 0.0, open_low=True)
@@ -211,8 +230,7 @@ def ask_study(
         is_out = any(trial.state in ("waiting", "running") for trial in view.trials)
         return [] if is_out and not strategy.eager else view.affordable(strategy.ask(view, n)[:n])
 
-    path = None if out is None else Path(out)
-    questions = study.hand_out(n, propose, path=path, seconds=seconds, holder=holder)
+    questions = study.hand_out(n, propose, path=path, write=write, seconds=seconds, holder=holder)
     return tuple(spec for spec, *_ in questions)
 
 
@@ -338,7 +356,7 @@ def _to_hold(study: Study) -> tuple[Mixture, str]:
         rivals = {rival.name: rival.mixture for rival in recipe.rivals}
         chosen = recipe.verdict.recommended
         return rivals.get(chosen, recipe.mixture), f"its recipe ({chosen})" if chosen in rivals else "its recipe"
-    best = view.best_seen(settle(Space.build(view.constraints, view.domains, view.corpus, view.rungs[-1].scale)))
+    best = view.best_seen(settle(Space.build(view.constraints, view.domains, view.corpus, view.target)))
     if best is not None:
         return best.spec.mixture, "the best mixture seen"
     return (view.natural, "natural") if view.natural is not None else (Mixture.uniform(view.domains), "uniform")

@@ -20,8 +20,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="In what proportions should a language model be made, and how do you know?\n\n"
-    "Start with: mixdesk demo\n\nExit codes: 0 done, 1 user error, 2 usage, 3 refused (infeasible, or evidence too "
-    "weak), 130 interrupted (the same command goes on).",
+    "Start with: mixdesk demo\n\nExit codes: 0 done, 1 user error, 2 usage, 3 refused (infeasible, evidence too "
+    "weak, or no recipe to train on), 130 interrupted (the same command goes on).",
 )
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(study.app, name="study")

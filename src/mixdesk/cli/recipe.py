@@ -13,6 +13,7 @@ import mixdesk
 from mixdesk.cli.completion import EXPORTERS, LAWS, STRATEGIES
 from mixdesk.cli.exported import print_export, print_mixture, print_verification
 from mixdesk.cli.tables import JSON_OPTION, QUIET_OPTION, lines, read_pair, say, say_json, say_table
+from mixdesk.core.errors import InputError
 from mixdesk.core.export import SIDECAR
 from mixdesk.core.files import to_data
 from mixdesk.core.objective import Objective
@@ -77,12 +78,19 @@ def make(  # noqa: PLR0913  (its parameters are the command line)
         None, min=1, max=2, help="2: the natural mixture, then the recipe's own. Default: 1, or as the strategy says."
     ),
     last_share: float = typer.Option(0.1, help="With --stages 2: the last stage's share of the tokens."),
+    max_epochs: float | None = typer.Option(None, help="How often a domain may be passed. Default: the study's."),
+    n_tokens: str | None = typer.Option(None, help="Tokens of the run, such as 20B. Default: the target's."),
+    tokens: list[str] = typer.Option(
+        [], help="DOMAIN=TOKENS there are of a domain, such as web=1.2B; may be repeated. Default: the corpus's."
+    ),
     out: Path | None = typer.Option(None, "--out", "-o", help="Default: FOLDER/recipe.json."),
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Fit, search, compare with every rival, judge. Exit code 3: the evidence is too weak.
 
-    Example: mixdesk recipe make my-study
+    A study of tables has no token counts: a cap on epochs takes --n-tokens, and --tokens of what may run short.
+
+    Example: mixdesk recipe make my-study --max-epochs 4
     """
     study = mixdesk.open_study(folder)
     recipe = mixdesk.make_recipe(
@@ -92,6 +100,9 @@ def make(  # noqa: PLR0913  (its parameters are the command line)
         objective=_wanted(study, objective, guard),
         out=out,
         last_share=None if stages is None else last_share if stages == 2 else 1.0,
+        max_epochs=max_epochs,
+        n_tokens=n_tokens,
+        tokens=dict(_read_count(text) for text in tokens),
     )
     print_recipe(recipe, as_json=as_json)
     raise typer.Exit(recipe.verdict.exit_code)
@@ -176,9 +187,10 @@ def check(
     path: Path = typer.Argument(..., help="A recipe.json, the study folder that holds it, or a folder of an export."),
     samples: int = typer.Option(100_000, help="Of an export: samples to draw."),
 ) -> None:
-    """Judge by exit code: 0 where there is an answer, 3 where the evidence is too weak.
+    """Judge by exit code: 0 where this recipe is what to train on, 3 where it is not.
 
-    Of a folder that was exported: whether the trainer's own code makes of it what was asked; 1 where it does not.
+    Not: the evidence is too weak, or the verdict recommends another mixture. Of a folder that was exported: whether
+    the trainer's own code makes of it what was asked; 1 where it does not.
 
     Example: mixdesk recipe check my-study && ./train.sh
     """
@@ -186,9 +198,10 @@ def check(
         raise typer.Exit(print_verification(mixdesk.verify_export(path, samples)))
     verdict = mixdesk.read_recipe(path).verdict
     say(verdict.headline)
-    if verdict.exit_code:
-        say(f"{verdict.reason}\n{verdict.remedy}")
-    raise typer.Exit(verdict.exit_code)
+    if verdict.recommended == "recipe":
+        return
+    say(f"{verdict.reason}\n{verdict.remedy}")
+    raise typer.Exit(3)
 
 
 @app.command()
@@ -445,6 +458,18 @@ def print_move(move: Move, *, as_json: bool = False) -> None:
         say(f"Held by: {line}")
     if move.doubt:
         say(f"Mind: {move.doubt}.")
+
+
+def _read_count(text: str) -> tuple[str, str]:
+    """Domain and tokens of DOMAIN=TOKENS.
+
+    Raises:
+        InputError: no `=`.
+    """
+    name, equals, count = text.rpartition("=")
+    if not equals:
+        raise InputError(f"`{text}` counts no domain", value=text, bound="DOMAIN=TOKENS", remedy="name the domain")
+    return name, count
 
 
 def _wanted(study: Study, objective: Sequence[str], guards: Sequence[str]) -> Objective | None:

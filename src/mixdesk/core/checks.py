@@ -15,6 +15,13 @@ T = TypeVar("T")
 
 
 def _as_items(value: Any) -> Any:
+    if isinstance(value, str) or (isinstance(value, list) and any(isinstance(one, str) for one in value)):
+        raise InputError(
+            "a table of names is wanted",
+            value=value,
+            bound="such as { code = 0.5 }",
+            remedy="write it so, a name with other signs than letters, digits, _ and - in quotes",
+        )
     return tuple(sorted(value.items())) if isinstance(value, Mapping) else value
 
 

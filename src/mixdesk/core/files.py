@@ -219,7 +219,7 @@ def explain(error: ValidationError, kind: Any, where: str) -> MixdeskError:
         return inner.within(place)
     name = str(first["loc"][-1]) if first["loc"] else "?"
     if first["type"] == "unexpected_keyword_argument":
-        keys = _keys_at(kind, first["loc"][:-1])
+        keys = _keys(_kind_at(kind, first["loc"][:-1]))
         return InputError(
             f"{place}: unknown key `{name}`",
             value=name,
@@ -228,13 +228,23 @@ def explain(error: ValidationError, kind: Any, where: str) -> MixdeskError:
         )
     if first["type"] in ("missing", "missing_keyword_only_argument"):
         return InputError(f"{place}: a key is missing", value="nothing", bound=f"`{name}`", remedy=f"add `{name}`")
+    table = _kind_at(kind, first["loc"])
+    if first["type"] in ("dataclass_type", "tuple_type") and is_dataclass(table):
+        example = getattr(table, "EXAMPLE", "{ " + ", ".join(f"{key} = …" for key in _keys(table)) + " }")
+        is_list = first["type"] == "tuple_type"
+        return InputError(
+            f"{place}: {'a list of tables' if is_list else 'a table'} is wanted",
+            value=first.get("input"),
+            bound=f"such as [{example}]" if is_list else f"such as {example}",
+            remedy="write it so",
+        )
     return InputError(
         f"{place}: {first['msg']}", value=first.get("input"), bound="the documented type", remedy="correct the value"
     )
 
 
-def _keys_at(kind: Any, loc: tuple[int | str, ...]) -> list[str]:
-    """Field names of the dataclass that `loc` leads to inside `kind`; empty where the way is not plain."""
+def _kind_at(kind: Any, loc: tuple[int | str, ...]) -> Any:
+    """The dataclass that `loc` leads to inside `kind`, of a list that of its items; else what is there, or None."""
     import typing
 
     for step in loc:
@@ -243,4 +253,9 @@ def _keys_at(kind: Any, loc: tuple[int | str, ...]) -> list[str]:
         kind = typing.get_type_hints(kind).get(step) if is_dataclass(kind) else None
         while not is_dataclass(kind) and typing.get_args(kind):
             kind = next((a for a in typing.get_args(kind) if a is not type(None)), None)
+    return kind
+
+
+def _keys(kind: Any) -> list[str]:
+    """Field names of a dataclass; empty for anything else."""
     return [f.name for f in fields(kind) if f.init] if is_dataclass(kind) else []

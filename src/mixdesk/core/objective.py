@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from typing import ClassVar
 
 import numpy as np
 
@@ -35,6 +36,8 @@ class Guard:
     >>> Guard.parse("loss<=natural+0.01", [Metric(name="loss")])
     Guard(metric='loss', than='natural', slack=0.01, at_most=None, at_least=None)
     """
+
+    EXAMPLE: ClassVar[str] = '{ metric = "bpb/domain/code", than = "natural", slack = 0.01 }'
 
     metric: str
     than: str | None = None
@@ -151,6 +154,8 @@ class Objective:
     'bpb/set/manual'
     """
 
+    EXAMPLE: ClassVar[str] = '{ terms = { "bpb/domain/*" = 1.0 } }'
+
     terms: Pairs
     reduce: str = "mean"
     guards: tuple[Guard, ...] = ()
@@ -263,7 +268,7 @@ class Verdict:
 
     `name` better / no different / worse / too weak; `state` confirmed / contradicted / predicted / running /
     no evidence; `headline` one sentence; `reason`; `remedy` what would settle it, or what to do next; `recommended`
-    recipe or the rival to train on instead.
+    recipe or the rival to train on instead, always within the study's limits; none where nothing known is.
     """
 
     name: str

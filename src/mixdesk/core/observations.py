@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ class Metric:
 
     All that mixdesk measures is in bits per byte, lower is better; imported metrics keep what the user declares.
     """
+
+    EXAMPLE: ClassVar[str] = '{ name = "loss" }'
 
     name: str
     unit: str = "bits per byte"

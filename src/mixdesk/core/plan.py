@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from mixdesk.core import checks
 from mixdesk.core.checks import Options, Pairs, core_type, put
@@ -21,6 +21,8 @@ _OPTION = re.compile(r"(?:\[[^\]]*\]|\{[^}]*\}|[^,\[{])+")
 @core_type
 class Plug:
     """How configuration names a part: `name` in the registry, `options` for its constructor."""
+
+    EXAMPLE: ClassVar[str] = '{ name = "gp" }'
 
     name: str
     options: Options = ()

@@ -18,15 +18,19 @@ from mixdesk.core.observations import Metric, Noise
 from mixdesk.core.plan import FIRST_FRESH_REPLICATE as FIRST_FRESH_REPLICATE
 from mixdesk.core.plan import RunPlan
 from mixdesk.core.scale import Scale
+from mixdesk.core.space import Constraints
 
 
 @core_type
 class Rival:
-    """A mixture the recipe is compared with; `trial` where one ran it."""
+    """A mixture the recipe is compared with; `trial` where one ran it; `broken` the limits of the study that it breaks:
+    it is a yardstick then, and never recommended.
+    """
 
     name: str
     mixture: Mixture
     trial: str | None = None
+    broken: tuple[str, ...] = ()
 
 
 @core_type
@@ -162,7 +166,8 @@ class Recipe:
     `expected` values at the largest scale that has trials; `epochs` of the plan per domain (empty: counts unknown);
     `spread` half-range of near-optimal weights; `binding` constraints; `region` inside / edge / outside of the
     trials, with `leverage` relative to the farthest trial; `warnings`; `verdict`; `provenance`; `guards` how each
-    stands; `card` what was predicted, frozen.
+    stands; `card` what was predicted, frozen; `constraints` that it keeps (None: a file of an older version), with
+    `tokens` domain → unique tokens where they were told with the question.
     """
 
     plan: RunPlan
@@ -181,9 +186,12 @@ class Recipe:
     warnings: tuple[str, ...] = ()
     guards: tuple[GuardCheck, ...] = ()
     card: PredictionCard | None = None
+    constraints: Constraints | None = None
+    tokens: Pairs = ()
 
     def __post_init__(self) -> None:
         put(self, epochs=checks.pairs("epochs", self.epochs), spread=checks.pairs("spread", self.spread))
+        put(self, tokens=checks.pairs("tokens", self.tokens))
         checks.one_of("region", self.region, ("inside", "edge", "outside"))
         names = [rival.name for rival in self.rivals]
         if UNIFORM not in names or BEST_SEEN not in names:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from mixdesk.core import checks
 from mixdesk.core.checks import core_type, put
 from mixdesk.core.errors import InputError
@@ -145,6 +147,8 @@ class Rung:
     trial; it and the scale's `n_params` are derived from `model` where None.
     """
 
+    EXAMPLE: ClassVar[str] = '{ label = "proxy", scale = { n_tokens = 100000000 } }'
+
     label: str
     scale: Scale = Scale()
     model: ModelSpec | None = None
@@ -167,6 +171,8 @@ class Rung:
 @core_type
 class Budget:
     """What a study may spend; the first limit reached ends it. None = no limit; at least one is set."""
+
+    EXAMPLE: ClassVar[str] = "{ n_trials = 64 }"
 
     n_trials: int | None = None
     flops: float | None = None

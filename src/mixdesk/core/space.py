@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,8 @@ class Rule:
     `terms` domain pattern → coefficient of each domain it matches; coefficients of several patterns add up.
     """
 
+    EXAMPLE: ClassVar[str] = '{ name = "code", terms = { "code/*" = 1.0 }, most = 0.5 }'
+
     name: str
     terms: Pairs
     most: float
@@ -58,6 +61,8 @@ class Rule:
 class Near:
     """A ball around a mixture: Σ w ln(w / v) ≤ `nats`, v the `weights` (any unit, domains left out have none)."""
 
+    EXAMPLE: ClassVar[str] = "{ weights = { code = 0.3, web = 0.7 }, nats = 0.1 }"
+
     weights: Pairs
     nats: float
 
@@ -76,6 +81,8 @@ class Constraints:
     pattern → licence tier, `allowed_tiers` those that may be used (empty: all); `near` a ball around a mixture;
     `rules` linear limits; `pool` the only mixtures there are (empty: all).
     """
+
+    EXAMPLE: ClassVar[str] = '{ max_epochs = 4.0, lower = { "code/*" = 0.05 } }'
 
     lower: Pairs = ()
     upper: Pairs = ()

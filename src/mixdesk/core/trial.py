@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -121,7 +121,8 @@ class StudyView:
     """A frozen snapshot of a study: what strategies, compose and report are given.
 
     `domains` is axis d; `corpus` its counts or None; `natural` mixture or None where unknown; `rungs` sizes, the last
-    is the target; `metrics` declared; `trials` in the order asked; `record_sha256` of the events behind it.
+    is the target; `metrics` declared; `trials` in the order asked; `record_sha256` of the events behind it; `n_tokens`
+    of the run that a recipe is for, where it is not as long as the last rung's.
     """
 
     name: str
@@ -138,6 +139,13 @@ class StudyView:
     leases: tuple[Lease, ...] = ()
     record_sha256: str = ""
     stale: tuple[str, ...] = field(default=())
+    n_tokens: int | None = None
+
+    @property
+    def target(self) -> Scale:
+        """Size of the run that a recipe is for, at which limits on epochs hold."""
+        last = self.rungs[-1].scale
+        return last if self.n_tokens is None else replace(last, n_tokens=self.n_tokens)
 
     def at(self, rung: str | None = None) -> tuple[Trial, ...]:
         """Trainings of one rung; None: the first rung (the proxies). Merges only estimate them: see `trials`."""
@@ -217,6 +225,14 @@ class StudyView:
         if self.budget is None or self.budget.n_trials is None:
             return None
         return max(self.budget.n_trials - len(self.proxies), 0)
+
+    @property
+    def n_put_off(self) -> int:
+        """Waiting trials that the budget's `n_trials` has no room for: a person asked others in their place."""
+        if self.budget is None or self.budget.n_trials is None:
+            return 0
+        n_open = sum(trial.state in ("waiting", "running") for trial in self.proxies)
+        return min(n_open, max(len(self.proxies) - self.budget.n_trials, 0))
 
     @property
     def flops_left(self) -> float | None:

@@ -53,7 +53,12 @@ def repeats(order: Order) -> list[str]:
         most = dict(order.max_epochs).get(name)
         if early > 1e-6:
             seen = sum(math.ceil(passes_of) for passes_of in one)
-            limit = f" Some is read {seen} times, where the limit is {most:g}." if most and seen > most else ""
+            limit = ""
+            if most and seen > most:
+                limit = (
+                    f" Some is read {seen} times, where the limit is {most:g}. Only the domain as a whole keeps that "
+                    f"limit, with {sum(one):.3g} epochs."
+                )
             lines.append(
                 f"This loader starts `{name}` anew at each stage: {early:.3g} epochs of it are repeated while as much "
                 f"stays unseen.{limit}"

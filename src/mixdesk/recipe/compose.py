@@ -23,7 +23,7 @@ from mixdesk.core.region import Region
 from mixdesk.core.space import Space
 from mixdesk.core.trial import StudyView
 from mixdesk.recipe import predicted
-from mixdesk.recipe.judge import FEW_PER_DOMAIN, UNJUDGED, guard_warnings, judge
+from mixdesk.recipe.judge import FEW_PER_DOMAIN, UNJUDGED, guard_warnings, judge, listed
 
 
 def compose(
@@ -53,7 +53,7 @@ def compose(
         NotEnoughEvidence: no finished trial.
     """
     rivals = find_rivals(view)
-    target = view.rungs[-1]
+    target = dataclasses.replace(view.rungs[-1], scale=view.target)
     plan = plan_at(target, recommendation.mixture, recommendation.before)
     judged = view.spoken(plan.schedule)
     W_qd = np.array([judged.over(view.domains), *(rival.mixture.over(view.domains) for rival in rivals)])
@@ -96,6 +96,7 @@ def compose(
         region=place,
         leverage=leverage / region.limit if region.limit > 0 else 0.0,
         is_in_hull=is_in_hull(W_qd[0], obs.W_nd),
+        constraints=view.constraints,
         guards=() if found is None else predicted.guard_checks(view.objective, found, rivals),
     )
     recipe = dataclasses.replace(recipe, warnings=_warnings(view, recipe))
@@ -116,12 +117,15 @@ def find_rivals(view: StudyView) -> tuple[Rival, ...]:
             bound="at least one trial",
             remedy="tell the missing metrics, or choose another objective",
         )
-    rivals = [Rival(name=BEST_SEEN, mixture=best.spec.mixture, trial=best.id)]
+    found: list[tuple[str, Mixture, str | None]] = [(BEST_SEEN, best.spec.mixture, best.id)]
     if view.natural is not None:
-        rivals.append(Rival(name=NATURAL, mixture=view.natural, trial=_trial_of(view, view.natural)))
+        found.append((NATURAL, view.natural, _trial_of(view, view.natural)))
     uniform = Mixture.uniform(view.domains)
-    rivals.append(Rival(name=UNIFORM, mixture=uniform, trial=_trial_of(view, uniform)))
-    return tuple(rivals)
+    found.append((UNIFORM, uniform, _trial_of(view, uniform)))
+    space = Space.build(view.constraints, view.domains, view.corpus, view.target)
+    return tuple(
+        Rival(name=name, mixture=mixture, trial=trial, broken=space.broken(mixture)) for name, mixture, trial in found
+    )
 
 
 def is_in_hull(weights_d: Floats, W_nd: Floats) -> bool:
@@ -145,11 +149,9 @@ def _warnings(view: StudyView, recipe: Recipe) -> tuple[str, ...]:
     if facts.law and d + 2 <= facts.n_mixtures < FEW_PER_DOMAIN * (d + 1):
         out.append(f"{facts.n_mixtures} mixtures are few for {d} domains; {FEW_PER_DOMAIN * (d + 1)} would be sound.")
     out += guard_warnings(recipe.guards)
-    space = Space.build(view.constraints, view.domains, view.corpus, view.rungs[-1].scale)
     for rival in recipe.rivals:
-        if rival.name != BEST_SEEN and (broken := space.broken(rival.mixture)):
-            more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
-            out.append(f"{rival.name.capitalize()} breaks `{broken[0]}`{more}: a yardstick, no mixture to train on.")
+        if rival.broken:
+            out.append(f"{rival.name.capitalize()} breaks {listed(rival.broken)}: a yardstick, no mixture to train on.")
     rung = recipe.expected[0].rung if recipe.expected else ""
     if facts.law and rung == view.fullest.label and view.standing != view.fullest:
         out.append(

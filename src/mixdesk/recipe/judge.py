@@ -9,6 +9,10 @@ itself found by the study, so "as good as the best seen" is no objection, and a 
 no more than what the pull to natural costs: a sentence, not a verdict. A guard that may not hold is a sentence too: the
 search keeps every guard on the law's mean.
 
+A rival that breaks a limit of the study is a yardstick: it is never recommended, and that it is better is a sentence,
+what the limit costs, and no verdict. Where every baseline is one, the verdict is that against the yardsticks; the
+recipe, which keeps the limits, is then the mixture to train on all the same.
+
 A refusal names what would settle it: how many mixtures, and at which size. With rank correlation ρ and its lower bound
 l over the n mixtures that the law was scored on, on Fisher's scale the interval shrinks as 1 ÷ √(n − 3), so the bound
 passes 0 at about
@@ -21,7 +25,7 @@ mixtures, if the correlation stays what it is.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -42,6 +46,9 @@ FAR = 10
 UNJUDGED = Verdict(
     name="too weak", state="no evidence", headline="Not judged yet.", reason="", remedy="", recommended=UNIFORM
 )
+# What is left to do with a recipe that was tested by fresh trials, and with one that was not.
+AT_YOUR_SCALE = "Train it at your scale; only order and sign are known beyond the largest trials."
+CONFIRM = "Confirm it: train the recipe and its rivals with fresh replicates."
 # Spread over mixtures ÷ noise of a run: below the first the runs hardly differ, above the second noise is no excuse.
 DROWNED, CLEAR = 2.0, 5.0
 
@@ -100,16 +107,19 @@ def judge(recipe: Recipe) -> Verdict:
     what = "mixture" if len(recipe.plan.schedule.stages) == 1 else "schedule"
     found = [recipe.against(rival.name) for rival in recipe.rivals]
     counted = [comparison for comparison in found if comparison is not None]
+    outside = {rival.name: rival.broken for rival in recipe.rivals if rival.broken}
     is_trained = all(c.basis == "trained" for c in counted if c.rival != BEST_SEEN)
     state = "predicted"
     if is_trained:
         state = "contradicted" if any(_is_reversed(recipe, c) for c in counted) else "confirmed"
-    baselines = [c for c in counted if c.rival != BEST_SEEN]
+    allowed = [c for c in counted if c.rival not in outside]
+    baselines = [c for c in allowed if c.rival != BEST_SEEN]
     names = " and ".join(c.rival for c in baselines)
-    worse = [c for c in counted if c.verdict == "worse" and (c.rival != BEST_SEEN or c.basis == "trained")]
+    limits = _beside_yardsticks(counted, outside)
+    worse = [c for c in allowed if c.verdict == "worse" and (c.rival != BEST_SEEN or c.basis == "trained")]
     if worse:
         first = max(worse, key=lambda c: (c.difference, c.rival != BEST_SEEN))
-        if first.rival == BEST_SEEN and all(c.verdict == "better" for c in baselines):
+        if first.rival == BEST_SEEN and baselines and all(c.verdict == "better" for c in baselines):
             headline = f"Train on the best mixture seen. It beat this recipe, and both beat {names}."
         else:
             headline = f"Do not train on this {what}: {first.rival} is better."
@@ -117,7 +127,7 @@ def judge(recipe: Recipe) -> Verdict:
             name="worse",
             state=state,
             headline=headline,
-            reason=_sentence(first),
+            reason=_sentence(first) + limits,
             remedy=f"Train on {first.rival}; or ask more trials between the two.",
             recommended=first.rival,
         )
@@ -128,13 +138,20 @@ def judge(recipe: Recipe) -> Verdict:
             name="no different",
             state=state,
             headline=f"No different from {' and '.join(c.rival for c in same)}. Stay with {first.rival}.",
-            reason=_sentence(first) + f" The smallest gain that could have been seen is {first.detectable:.4f}.",
+            reason=_sentence(first)
+            + f" The smallest gain that could have been seen is {first.detectable:.4f}."
+            + limits,
             remedy="More replicates would see a smaller gain."
             if is_trained
             else "A confirmation (fresh runs in pairs) would see a smaller gain.",
             recommended=first.rival,
         )
-    reason = " ".join(_sentence(c) for c in baselines) + _beside_best_seen(recipe) + _in_doubt(recipe)
+    if not baselines:
+        yardsticks = [c for c in counted if c.rival != BEST_SEEN]
+        if any(c.verdict != "better" for c in yardsticks):
+            return _within_limits(yardsticks, outside, state, what)
+        baselines, names = yardsticks, " and ".join(c.rival for c in yardsticks)
+    reason = " ".join(_sentence(c) for c in baselines) + limits + _beside_best_seen(recipe) + _in_doubt(recipe)
     if is_trained:
         n_pairs = min(c.n_pairs for c in baselines)
         indicative = "" if n_pairs >= FIRM_PAIRS else f" With {n_pairs} replicates this is indicative."
@@ -143,7 +160,7 @@ def judge(recipe: Recipe) -> Verdict:
             state=state,
             headline=f"Train on this {what}. It beat {names} in {n_pairs} fresh pairs of runs.",
             reason=reason + indicative,
-            remedy="Train it at your scale; only order and sign are known beyond the largest trials.",
+            remedy=AT_YOUR_SCALE,
             recommended="recipe",
         )
     return Verdict(
@@ -151,9 +168,30 @@ def judge(recipe: Recipe) -> Verdict:
         state=state,
         headline=f"This {what} should beat {names}. No fresh trial has tested it.",
         reason=reason,
-        remedy="Confirm it: train the recipe and its rivals with fresh replicates.",
+        remedy=CONFIRM,
         recommended="recipe",
     )
+
+
+def _within_limits(
+    yardsticks: Sequence[Comparison], outside: Mapping[str, Sequence[str]], state: str, what: str
+) -> Verdict:
+    """The verdict where every baseline breaks a limit and the recipe does not beat them all."""
+    first = max(yardsticks, key=lambda c: (c.verdict == "worse", c.verdict == "no different", c.difference))
+    said = f"{first.rival.capitalize()} is better" if first.verdict == "worse" else f"No different from {first.rival}"
+    return Verdict(
+        name=first.verdict,
+        state=state,
+        headline=f"{said}, which breaks a limit. Train on this {what}, which keeps them all.",
+        reason=f"{_sentence(first)} {first.rival.capitalize()} breaks {listed(outside[first.rival])}.",
+        remedy=f"Loosen that limit if you may. {AT_YOUR_SCALE if first.basis == 'trained' else CONFIRM}",
+        recommended="recipe",
+    )
+
+
+def listed(broken: Sequence[str]) -> str:
+    """The first of the limits that a mixture breaks, and how many more there are."""
+    return f"`{broken[0]}`" + (f" and {len(broken) - 1} more" if len(broken) > 1 else "")
 
 
 def guard_warnings(guards: Sequence[GuardCheck]) -> list[str]:
@@ -221,14 +259,14 @@ def _weakness(recipe: Recipe) -> Verdict | None:
         remedy = "Run trials near the recipe, or confirm it by training."
     else:
         return None
-    safest = NATURAL if any(rival.name == NATURAL for rival in recipe.rivals) else UNIFORM
+    known = {rival.name for rival in recipe.rivals if not rival.broken}
     return Verdict(
         name="too weak",
         state="confirmed" if is_trained else "predicted",
         headline="No recipe yet. The evidence is too weak.",
         reason=reason,
         remedy=remedy,
-        recommended=safest,
+        recommended=next((name for name in (NATURAL, UNIFORM) if name in known), "none"),
     )
 
 
@@ -290,9 +328,20 @@ def _signed(value: float) -> str:
     return f"{value:.2f}".replace("-", "−")
 
 
+def _beside_yardsticks(counted: Sequence[Comparison], outside: Mapping[str, Sequence[str]]) -> str:
+    """A sentence on each rival that is better and breaks a limit: what the limit costs."""
+    better = [c for c in counted if c.rival in outside and c.verdict == "worse"]
+    return "".join(
+        f" {c.rival.capitalize()} is better by {c.difference:.4f}, but breaks {listed(outside[c.rival])}."
+        for c in better
+    )
+
+
 def _beside_best_seen(recipe: Recipe) -> str:
     seen = recipe.against(BEST_SEEN)
     if seen is None or seen.verdict == "better":
+        return ""
+    if next(rival.broken for rival in recipe.rivals if rival.name == BEST_SEEN):
         return ""
     if seen.verdict == "worse":
         return f" The law gives the best mixture seen {seen.difference:.4f} more; the pull to natural costs that."

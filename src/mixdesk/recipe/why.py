@@ -241,7 +241,7 @@ class Line:
     @classmethod
     def of(cls, view: StudyView, w_d: Floats, in_d: NDArray[np.bool_]) -> Line:
         """The line through a recipe; where it has nothing on one side, the natural proportions (or even ones)."""
-        space = Space.build(view.constraints, view.domains, view.corpus, view.rungs[-1].scale)
+        space = Space.build(view.constraints, view.domains, view.corpus, view.target)
         natural = np.ones(len(w_d)) if view.natural is None else np.array(view.natural.over(view.domains))
         sides = []
         for mask in (in_d, ~in_d):

@@ -189,11 +189,11 @@ class _Watch:
         }
 
     def state(self) -> dict[str, Any]:
-        """How far the study is, and how old the page's numbers are, in seconds."""
+        """How far the study is by now, and how old the page's numbers are, in seconds: a law may be slow."""
         self._last_asked = time.monotonic()
         if not self.is_running:
             self._was_told.set()
-        count = self.count
+        count = self.source.count() if self.is_running else self.count
         return {
             "stamp": self.stamp,
             "n_done": count.n_done,
@@ -254,7 +254,7 @@ def _app(watch: _Watch, token: str, port: int) -> Starlette:
         return refused(request) or HTMLResponse(fill(watch.news()), headers=HEADERS)
 
     async def state(request: Request) -> Response:
-        return refused(request) or JSONResponse(watch.state(), headers=HEADERS)
+        return refused(request) or JSONResponse(await run_in_threadpool(watch.state), headers=HEADERS)
 
     async def try_next(request: Request) -> Response:
         if (response := refused(request)) is not None:

@@ -95,7 +95,7 @@ class Rule:
             return np.full(d, 1.0 / d), "uniform mixture"
         if self.rule == "unimax":
             tokens = {} if view.corpus is None else {one.name: one.n_tokens for one in view.corpus.domains}
-            run = view.rungs[-1].scale.n_tokens
+            run = view.target.n_tokens
             known = [tokens.get(name) for name in view.domains]
             if run is None or not all(known):
                 raise InputError(

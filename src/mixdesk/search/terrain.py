@@ -217,12 +217,12 @@ def learned(view: StudyView, law: Law) -> LawFit:
 
 
 def target_space(view: StudyView) -> Space:
-    """The space of a study's constraints at its target, the last rung.
+    """The space of a study's constraints at its target.
 
     Raises:
         Infeasible: no mixture satisfies the constraints.
     """
-    return settle(Space.build(view.constraints, view.domains, view.corpus, view.rungs[-1].scale))
+    return settle(Space.build(view.constraints, view.domains, view.corpus, view.target))
 
 
 def natural_weights(view: StudyView) -> Floats:

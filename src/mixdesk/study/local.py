@@ -3,12 +3,14 @@
 Order of things: what an earlier run left unanswered is trained first, then rounds of ask and train until the budget is
 spent. A round is asked only when nothing is pending, so a study that was killed and resumed asks what an undisturbed
 one asks, whatever the number of workers. A strategy that is `eager` is asked as soon as a worker is idle. What a person
-asks meanwhile, and nobody holds, goes before what waits.
+asks meanwhile, and nobody holds, goes before what waits; where that is more than the budget, the last of what waits is
+put off: it is not trained until the budget is raised.
 """
 
 from __future__ import annotations
 
 import fcntl
+import math
 import queue
 import threading
 import time
@@ -25,13 +27,17 @@ from mixdesk.core.machine import n_cores
 from mixdesk.core.plan import TrialSpec, question
 from mixdesk.core.protocols import Progress, Strategy, Trainer
 from mixdesk.core.trial import Event, StudyView
-from mixdesk.study.record import ANSWERED
+from mixdesk.study.record import ANSWERED, OPEN
 from mixdesk.study.study import Study
 
 # Trials asked at once where no budget bounds their number.
 ROUND = 64
 # Seconds that trials in flight are given to end after an interruption, once their trainer is closed.
 GRACE = 5.0
+# Why a trial was asked that a person wanted to see on the live desk.
+WISH = "asked on the desk"
+# How a trial ends that the budget has no room for.
+PUT_OFF = "put off"
 # Places in the queue of the threads: (place, number within it, spec); None ends a thread.
 FIRST, IN_TURN, LAST = 0, 1, 2
 Todo = queue.PriorityQueue[tuple[int, int, TrialSpec | None]]
@@ -73,14 +79,21 @@ def run(
         InputError: the trainer cannot train what was asked, or `n_trials` or `jobs` is no such count.
         KeyboardInterrupt: after Ctrl-C. The record is sound, and the next run goes on.
     """
-    crew = _Crew(study, trainer, jobs, progress)
+    view, budget = study.view(), study.config.budget
+    room = None
+    if budget is not None and budget.n_trials is not None:
+        room = max(budget.n_trials - sum(trial.state not in OPEN for trial in view.proxies), 0)
+    crew = _Crew(study, trainer, jobs, progress, room)
     left = None if n_trials is None else checks.count("n_trials", n_trials)
     given: set[str] = set()
 
     def more(n_out: int) -> Sequence[TrialSpec]:
         """What to train next while so many are in training: what waits and nobody holds, else what is new."""
         nonlocal left
-        specs: Sequence[TrialSpec] = [spec for spec in study.free() if not n_out or spec.id not in given][:left]
+        if not crew.room:
+            return ()
+        free = [spec for spec in study.free() if not n_out or spec.id not in given]
+        specs: Sequence[TrialSpec] = sorted(free, key=lambda spec: study.trial(spec.id).why != WISH)[:left]
         is_idle = not n_out or (strategy.eager and n_out < crew.n_threads)
         if not specs and is_idle and (strategy.eager or not study.pending()):
             view = study.view()
@@ -115,10 +128,19 @@ def run_specs(
 
 
 class _Crew:
-    """Threads that train lists of specs, and the count of how trials ended."""
+    """Threads that train lists of specs, and the count of how trials ended; `room` for so many more in the budget."""
 
-    def __init__(self, study: Study, trainer: Trainer, jobs: int | None, progress: Progress | None) -> None:
+    def __init__(
+        self,
+        study: Study,
+        trainer: Trainer,
+        jobs: int | None,
+        progress: Progress | None,
+        room: float | None = None,
+    ) -> None:
         self.study, self.trainer, self.progress = study, trainer, progress
+        self.room = math.inf if room is None else room
+        self._lock = threading.Lock()
         self.n_threads = n_cores() if jobs is None else checks.count("jobs", jobs, 1)
         self.ended: Counter[str] = Counter()
         self.start = time.monotonic()
@@ -152,8 +174,9 @@ class _Crew:
                 outcome = ended.get()
                 if isinstance(outcome, BaseException):
                     raise outcome
-                self.ended[outcome] += 1
                 n_out -= 1
+                if outcome != PUT_OFF:
+                    self.ended[outcome] += 1
                 self._tell(self.ended.total() + n_out)
         except BaseException:
             stop.set()
@@ -188,9 +211,16 @@ class _Crew:
         """Train specs until there are no more; what goes wrong is handed to the main thread."""
         try:
             while (spec := todo.get()[2]) is not None and not stop.is_set():
-                ended.put(self._train_one(spec, stop))
+                ended.put(self._train_one(spec, stop) if self._is_within() else PUT_OFF)
         except BaseException as error:
             ended.put(error)
+
+    def _is_within(self) -> bool:
+        """Whether the budget has room for one more trial, which is taken."""
+        with self._lock:
+            is_within = self.room > 0
+            self.room -= is_within
+            return is_within
 
     def _train_one(self, spec: TrialSpec, stop: threading.Event) -> str:
         """Train one spec, a second time where the worker broke; how it ended."""

@@ -215,6 +215,7 @@ class Study:
         propose: Callable[[StudyView], Sequence[Proposal]],
         *,
         path: Path | None = None,
+        write: Callable[[Sequence[Question]], None] | None = None,
         seconds: float | None = None,
         holder: str = "",
     ) -> list[Question]:
@@ -226,12 +227,13 @@ class Study:
             n: how many.
             propose: what to ask of a view; called again where another process was quicker.
             path: CSV or JSONL to write them to; not written where there is no question.
+            write: called with the questions before they are recorded; called again where another process was quicker.
             seconds: lease them for so long: until then nobody else is handed them. None: no lease.
             holder: who works on them.
 
         Raises:
             InputError: a proposal names an unknown rung or domain, or the file cannot be written; nothing is recorded
-                then.
+                then, nor where `write` raises anything.
         """
         while True:
             view = self.view()
@@ -242,6 +244,8 @@ class Study:
             questions = [*asks, *((trial.spec, trial.rung, trial.why) for trial in old)][:n]
             if path is not None and questions:
                 answers.write_questions(path, questions, view.domains)
+            if write is not None:
+                write(questions)
             now = time.time()
             leases = [Lease(trial=spec.id, holder=holder, until=now + (seconds or 0.0)) for spec, _, _ in questions]
             held = [Event(trial=one.trial, kind="lease", time=now, lease=one) for one in leases if seconds is not None]
