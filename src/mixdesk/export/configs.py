@@ -137,9 +137,19 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
+def number(value: float) -> str:
+    """All digits of a number as JSON and YAML 1.1 both read one: `5e-05` would be a text in the latter.
+
+    >>> number(5e-05), number(0.25), number(3)
+    ('5.0e-05', '0.25', '3')
+    """
+    mantissa, _, exponent = repr(value).partition("e")
+    return f"{mantissa if '.' in mantissa else mantissa + '.0'}e{exponent}" if exponent else mantissa
+
+
 def listed(values: Sequence[str] | Sequence[float]) -> str:
     """A list as JSON and YAML both read it, numbers with all their digits."""
-    return "[" + ", ".join(quoted(one) if isinstance(one, str) else repr(one) for one in values) + "]"
+    return "[" + ", ".join(quoted(one) if isinstance(one, str) else number(one) for one in values) + "]"
 
 
 def no_file(path: Path, value: str, bound: str) -> InputError:

@@ -20,7 +20,7 @@ from mixdesk.core.export import Export, Imported, Order, OrderStage, Verificatio
 from mixdesk.core.files import write_text
 from mixdesk.core.plan import RunPlan
 from mixdesk.core.scale import Scale
-from mixdesk.export.configs import header, no_file, quoted, read_yaml, schedule, too_small
+from mixdesk.export.configs import header, no_file, number, quoted, read_yaml, schedule, too_small
 from mixdesk.export.megatron import batch_sequences
 from mixdesk.export.units import as_realised, as_stage, sequences, used, whole
 
@@ -160,11 +160,11 @@ class Levanter:
             source = f"{{source: {{type: url, {urls}}}}}" if self.key == "components" else f"{{{urls}}}"
             lines.append(f"    {quoted(name)}: {source}")
         if len(stages) == 1:
-            lines += ["  train_weights:", *(f"    {quoted(name)}: {one!r}" for name, one in weights[0].items())]
+            lines += ["  train_weights:", *(f"    {quoted(name)}: {number(one)}" for name, one in weights[0].items())]
         else:
             lines.append("  train_weights:")
             for stage, one in zip(stages, weights, strict=True):
-                inner = ", ".join(f"{quoted(name)}: {weight!r}" for name, weight in one.items())
+                inner = ", ".join(f"{quoted(name)}: {number(weight)}" for name, weight in one.items())
                 lines.append(f"  - [{stage.start // order.need('batch_tokens')}, {{{inner}}}]")
         lines += [f"  mixture_block_size: {block}", "  stop_strategy: restart"]
         if order.batch_tokens is not None:

@@ -34,6 +34,7 @@ from mixdesk.export.configs import (
     named,
     names_of,
     no_file,
+    number,
     repeats,
     schedule,
     stage_data,
@@ -184,7 +185,7 @@ def blend_words(order: Order, i: int, stage: OrderStage, *, fresh: bool) -> list
         if weight * n < LEAST_SEQUENCES:
             raise too_small(name, weight, LEAST_SEQUENCES / n, f"under {LEAST_SEQUENCES} of {n:,} sequences")
     folder = stage_data(order, i, fresh=fresh)
-    return [word for name, weight in weights.items() for word in (repr(weight), f"{folder}/{name}")]
+    return [word for name, weight in weights.items() for word in (number(weight), f"{folder}/{name}")]
 
 
 def blend_stage(order: Order, stage: OrderStage, file: str) -> ExportStage:
@@ -194,10 +195,10 @@ def blend_stage(order: Order, stage: OrderStage, file: str) -> ExportStage:
     return as_stage(order, stage, weights, realised, [file])
 
 
-def blend_losses(order: Order, stages: Sequence[OrderStage], *, fresh: bool) -> list[str]:
-    """What Megatron does with the blend that its numbers do not say."""
+def blend_losses(order: Order, stages: Sequence[OrderStage], *, fresh: bool | None) -> list[str]:
+    """What Megatron does with the blend that its numbers do not say; `fresh` None: not an option of this target."""
     losses = [] if fresh else repeats(order)
-    if losses:
+    if losses and fresh is not None:
         losses.append(
             "With `fresh=true` and a corpus, each stage has documents of its own, and nothing is repeated early."
         )

@@ -236,21 +236,11 @@ def _yaml(order: Order, written: ExportStage, stage: OrderStage, which: str) -> 
         passes = max(1.0, limit if limit >= epochs else epochs * (1.0 + EPOCHS_TOLERANCE))
         lines += [
             f"- source_name: {configs.quoted(one.domain)}",
-            f"  target_ratio: {number(one.written)}",
+            f"  target_ratio: {configs.number(one.written)}",
             f"  paths: [{configs.quoted(f'{order.data}/{one.domain}/*.npy')}]",
-            f"  max_repetition_ratio: {number(passes)}",
+            f"  max_repetition_ratio: {configs.number(passes)}",
         ]
     return "\n".join(lines) + "\n"
-
-
-def number(value: float) -> str:
-    """All digits of a number as YAML 1.1 reads one: `5e-05` would be a text there.
-
-    >>> number(5e-05), number(0.25)
-    ('5.0e-05', '0.25')
-    """
-    mantissa, _, exponent = repr(float(value)).partition("e")
-    return f"{mantissa if '.' in mantissa else mantissa + '.0'}e{exponent}" if exponent else mantissa
 
 
 def _code(order: Order, stages: list[OrderStage], names: list[str]) -> str:

@@ -20,7 +20,7 @@ from mixdesk.core.export import Export, Imported, Order, OrderStage, Realised, V
 from mixdesk.core.files import write_text
 from mixdesk.core.plan import RunPlan
 from mixdesk.export import prepared
-from mixdesk.export.configs import header, merged, no_file, quoted, read_yaml, repeats, schedule, too_small
+from mixdesk.export.configs import header, merged, no_file, number, quoted, read_yaml, repeats, schedule, too_small
 from mixdesk.export.units import as_stage, row_shares, used
 
 
@@ -95,7 +95,8 @@ def _fractions(order: Order, out: Path) -> Export:
         lines = [*header(order, sentence, arithmetic), "datasets:"]
         for name, share in shares.items():
             lines += [
-                "  - path: json", f"    data_files: {quoted(f'{order.data}/{name}.jsonl')}", f"    fraction: {share!r}"
+                "  - path: json", f"    data_files: {quoted(f'{order.data}/{name}.jsonl')}",
+                f"    fraction: {number(share)}",
             ]  # fmt: skip
         texts.append("\n".join(lines) + "\n" + _training(order))
         stages.append(as_stage(order, stage, shares, files=(f"stage{i}.yaml",)))

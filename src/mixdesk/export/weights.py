@@ -22,7 +22,7 @@ from mixdesk.core.mixture import Mixture
 from mixdesk.core.plan import RunPlan
 from mixdesk.core.scale import Scale
 from mixdesk.export import prepared
-from mixdesk.export.configs import header, no_file, quoted, read_yaml, repeats, schedule
+from mixdesk.export.configs import header, no_file, number, quoted, read_yaml, repeats, schedule
 
 FORMS = ("doremi", "olmix")
 _ENDINGS = {"doremi": "json", "olmix": "yaml"}
@@ -115,7 +115,7 @@ def _olmix(order: Order, weights: Mapping[str, float], sentence: str) -> str:
 
 def _mapping(name: str, values: Mapping[str, float], indent: int) -> list[str]:
     pad = " " * indent
-    return [f"{pad}{name}:", *(f"{pad}  {quoted(key)}: {value!r}" for key, value in values.items())]
+    return [f"{pad}{name}:", *(f"{pad}  {quoted(key)}: {number(value)}" for key, value in values.items())]
 
 
 def _read(path: Path) -> Imported:
