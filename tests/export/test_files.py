@@ -23,6 +23,10 @@ def test_the_blend_has_whole_documents_in_the_right_numbers(form: str, made: Pat
     assert [one.n_tokens for one in found.stages] == pytest.approx([10_000, 10_000], abs=1_000)
     assert all(one.error <= one.resolution < 0.15 for one in found.stages)
     assert mx.read_mixture(tmp_path / "out", "files").plan == mx.read_recipe(made / "study").plan
+    # What is hidden is left behind when files are copied: nothing that a verification needs is.
+    for hidden in (tmp_path / "out").rglob(".*"):
+        hidden.unlink()
+    assert mx.verify_export(tmp_path / "out") == found
     stage = tmp_path / "out" / "data" / "stage0"
     if form == "megatron":
         (part,) = registry.make("formats", Plug(name="megatron")).read(stage).parts

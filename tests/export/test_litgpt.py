@@ -114,7 +114,7 @@ def test_what_cannot_be_understood_is_an_error(text: str, what: str, tmp_path: P
 def test_what_cannot_be_expressed_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     for wrong, what in (
         (orders()["two stages"], "cannot change the mixture"),
-        (orders()["tiny weight"], "under what this target can hold"),
+        (orders()["short run"], "under what this target can hold"),
         (replace(WANTED, seq_len=None), "the tokens of a sequence"),
     ):
         with pytest.raises(InputError, match=what):

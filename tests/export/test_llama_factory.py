@@ -42,6 +42,8 @@ def test_the_loader_takes_so_many_rows_and_repeats_some(tmp_path: Path) -> None:
     write_made(wanted, "rows", tmp_path / "data")
     found = LlamaFactory().verify(tmp_path, export, 100)
     assert found.stages[0].error < 0.05
+    assert 4.0 * found.stages[0].chance == found.stages[0].allowed < 0.12
+    assert "Rows are whole and their lengths chance, which may move a share by 0." in found.how
     assert "llamafactory 0.9.5" in found.how
     assert any("with replacement, not pass by pass: books, code" in line for line in export.losses)
 
@@ -105,7 +107,7 @@ def test_names_and_weights_that_it_cannot_hold(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot name `web/low, raw`"):
         LlamaFactory(prepared=False).export(orders()["slashes"], tmp_path)
     with pytest.raises(InputError, match="weight of `books` is under"):
-        LlamaFactory(prepared=False).export(orders()["tiny weight"], tmp_path)
+        LlamaFactory(prepared=False).export(orders()["short run"], tmp_path)
     assert not list(tmp_path.iterdir())
     LlamaFactory().export(orders()["slashes"], tmp_path)
 

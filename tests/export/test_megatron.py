@@ -131,7 +131,7 @@ def test_one_prefix_twice_is_one_domain(tmp_path: Path) -> None:
 
 def test_what_cannot_be_filled_is_refused(tmp_path: Path) -> None:
     for wrong, match in [
-        (orders()["tiny weight"], "`books` is under"),
+        (orders()["short run"], "`books` is under"),
         (replace(ONE, seq_len=None), "--seq-len"),
         (replace(ONE, seq_len=300_000), "no whole sequence"),
         (replace(ONE, n_tokens=None), "--n-tokens"),

@@ -29,6 +29,8 @@ def test_its_own_sampling_takes_whole_passes_and_a_part(tmp_path: Path) -> None:
     write_made(wanted, "rows", tmp_path / "data")
     found = MsSwift().verify(tmp_path, export, 100)
     assert found.stages[0].error < 0.02
+    assert 0.01 < found.stages[0].allowed == 4.0 * found.stages[0].chance < 0.03
+    assert "lengths chance, which may move a share by 0.02" in found.how
     assert "ms-swift 4.6.0" in found.how
 
 

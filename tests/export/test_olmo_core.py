@@ -150,6 +150,17 @@ def test_olmo_refuses_more_than_the_limit(tmp_path: Path) -> None:
         OlmoCore().verify(tmp_path, export, 100)
 
 
+def test_a_share_that_is_rounded_down_is_within_its_own_limit(tmp_path: Path) -> None:
+    """1,049 tokens of 1,000 are ten sequences, one pass; OLMo-core asks for 1.049 passes all the same."""
+    pytest.importorskip("olmo_core")
+    wanted = order({"a": (1_000, 10), "b": (50_000, 50)}, (1.0, {"a": 0.1049, "b": 0.8951}), n_tokens=10_000)
+    export = OlmoCore().export(wanted, tmp_path)
+    assert export.stages[0].shares[0].realised == 0.1
+    write_made(wanted, "olmo_npy", tmp_path / "data")
+    found = OlmoCore().verify(tmp_path, export, 100).stages[0]
+    assert dict(found.realised) == {"a": 0.1, "b": 0.9}
+
+
 @pytest.mark.slow
 def test_the_code_makes_the_data_set(tmp_path: Path) -> None:
     pytest.importorskip("olmo_core")

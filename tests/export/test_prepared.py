@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mixdesk.core.errors import InputError
@@ -50,3 +51,34 @@ def test_a_script_is_read_not_run(tmp_path: Path) -> None:
     path.write_text('SIZES = {"a": 2}\nSTAGES = [{"a": "x"}]\n')
     with pytest.raises(InputError, match="could not be understood"):
         prepared.read_script(path)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_the_chance_of_whole_rows_is_what_draws_have(again: bool, tmp_path: Path) -> None:
+    """Of a part of a pass of `web`, of more than one of `code` and `books`, over 400 draws."""
+    wanted, rng = order(VECTOR, (1.0, {"web": 0.1, "code": 0.5, "books": 0.4})), np.random.default_rng(0)
+    [amounts] = prepared.whole_rows(wanted)
+    [stage] = prepared.rows_as_stages(wanted, [amounts], ["x"])
+    rows = {
+        name: rng.integers(mean // 4, 2 * mean, size=wanted.domain(name).n_docs)
+        for name, mean in (("web", 800), ("code", 400), ("books", 4_000))
+    }
+    bench = prepared.Bench(
+        folder=tmp_path, tokens_per_character=dict.fromkeys(rows, 1.0),
+        rows={name: one.astype(np.float64) for name, one in rows.items()},
+    )  # fmt: skip
+    names = [name for name, n in amounts.items() for _ in range(n)]
+
+    def drawn(size: int, n: int) -> list[int]:
+        passes = 1 if again and n > size else n // size
+        rest = rng.integers(size, size=n - size) if again and n > size else rng.permutation(size)[: n % size]
+        return [*range(size)] * passes + rest.tolist()
+
+    found = []
+    for _ in range(400):
+        lengths = [int(rows[name][k]) for name, n in amounts.items() for k in drawn(len(rows[name]), n)]
+        found.append(bench.realised(stage, names, lengths, whole=True, again=again))
+    shares = np.array([[dict(one.realised)[name] for name in rows] for one in found])
+    assert np.mean([one.chance for one in found]) == pytest.approx(shares.std(axis=0).max(), rel=0.15)
+    assert prepared.about_chance(found).startswith(" Rows are whole")
+    assert prepared.about_chance([bench.realised(stage, names, lengths)]) == ""

@@ -110,7 +110,7 @@ def test_what_streaming_would_refuse_is_refused(text: str, what: str, tmp_path: 
 
 def test_what_cannot_be_expressed_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     for wrong, what in (
-        (orders()["tiny weight"], "under what this target can hold"),
+        (orders()["short run"], "under what this target can hold"),
         (replace(WANTED, seq_len=None), "the tokens of a sequence"),
     ):
         with pytest.raises(InputError, match=what):

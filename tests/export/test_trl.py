@@ -52,6 +52,9 @@ def test_fractions_of_the_test_vector(tmp_path: Path) -> None:
     found = Trl().verify(tmp_path, export, 100_000).stages[0]
     assert dict(found.realised) == pytest.approx(THREE, abs=1e-9)
     assert found.n_tokens == 200_000
+    # Rows of a domain are equally long: nothing is chance, and half a row of `books` is all that rounding leaves.
+    assert found.chance == 0.0
+    assert found.allowed == found.resolution == pytest.approx((0.9 * 2_000 + 0.1 * 600) / 200_000)
 
 
 def test_prepared_rows_are_named_and_taken_once(tmp_path: Path) -> None:
@@ -146,7 +149,7 @@ def test_stages_of_fractions_repeat_heads_and_say_so(tmp_path: Path) -> None:
 
 def test_what_fractions_cannot_hold_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="weight of `books` is under"):
-        Trl(prepared=False).export(orders()["tiny weight"], tmp_path)
+        Trl(prepared=False).export(orders()["short run"], tmp_path)
     late = order(VECTOR, (0.5, THREE), (1.0, {"web": 0.1, "books": 0.9}))
     with pytest.raises(InputError, match="`books` is to be"):
         Trl(prepared=False).export(late, tmp_path)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mixdesk.core.errors import InputError
 from mixdesk.export.weights import Weights
@@ -60,6 +61,8 @@ def test_they_come_back_to_the_last_digit(form: str, case: str, tmp_path: Path) 
     wanted = orders()[case]
     Weights(form=form).export(wanted, tmp_path)
     stages = Weights().read(tmp_path).plan.schedule.stages
+    for file in tmp_path.iterdir():
+        assert all(isinstance(weight, float) for weight in yaml.safe_load(file.read_text()).get("weights", {}).values())
     for stage, asked in zip(stages, wanted.plan.schedule.stages, strict=True):
         used = {name: weight for name, weight in asked.mixture.as_dict().items() if weight > 0.0}
         assert stage.mixture.as_dict() == pytest.approx(used, abs=1e-15)

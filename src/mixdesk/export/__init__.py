@@ -5,6 +5,7 @@ PARTS: dict[str, str] = {
     "megatron": "megatron:Megatron",
     "nemo": "nemo:Nemo",
     "megatron_bridge": "nemo:MegatronBridge",
+    "neox": "nemo:Neox",
     "nanotron": "nanotron:Nanotron",
     "levanter": "levanter:Levanter",
     "files": "files:Files",

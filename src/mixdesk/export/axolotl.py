@@ -125,16 +125,14 @@ class Axolotl:
                 ]
             start = 0
             for stage, n_rows in zip(export.stages, ends, strict=True):
-                spent = {one.domain: 0.0 for one in stage.shares}
-                for name, length in zip(names[start : start + n_rows], lengths[start : start + n_rows], strict=True):
-                    spent[name] += length * bench.tokens_per_character[name]
-                found.append(prepared.realised(stage, spent))
+                own = slice(start, start + n_rows)
+                found.append(bench.realised(stage, names[own], lengths[own], whole=not is_prepared))
                 start += n_rows
         return Verification(
             stages=tuple(found),
             how=f"axolotl {version('axolotl')} checked the entries with SFTDataset and joined the rows with its own "
             "loader (stand-ins for models): every row in its order, its text counted in characters and scaled by the "
-            "tokens per character of its domain.",
+            "tokens per character of its domain." + prepared.about_chance(found),
         )
 
 

@@ -30,7 +30,7 @@ from mixdesk.export.data import DONE, head
 # Tokens after which a file ends.
 FILE_TOKENS = 1 << 26
 # Says half the tokens of the document at which each domain was cut, stage by stage: no whole documents come nearer.
-CUTS = ".cuts.json"
+CUTS = "cuts.json"
 # Documents decoded at once.
 BATCH = 256
 

@@ -10,7 +10,6 @@ cut, and half of the one at the cut before. No sampler is left to decide anythin
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,7 +25,7 @@ from mixdesk.core.plan import Plug, RunPlan
 from mixdesk.core.scale import Scale
 from mixdesk.export.blend import CUTS
 from mixdesk.export.configs import no_file, schedule
-from mixdesk.export.units import as_realised, as_stage, used
+from mixdesk.export.units import as_realised, as_stage, resolution, used
 
 CONTENTS = "files.json"
 FORMS = ("jsonl", "parquet", "megatron")
@@ -111,7 +110,7 @@ class Files:
             counted = _counted(out / said["folder"], data["form"], data["domains"], written)
             cuts = read_data((out / said["folder"]).parent / CUTS)["stages"][k]
             loose = {one.domain: cuts[one.domain] + before.get(one.domain, 0.0) for one in written.shares}
-            stages.append(replace(counted, resolution=_resolution(written, loose, counted.n_tokens)))
+            stages.append(replace(counted, resolution=resolution(written, loose, counted.n_tokens)))
             before = cuts
         total = sum(one.n_tokens for one in stages)
         how = f"All documents of the files counted, {total:,} tokens: there is no sampler between them and the trainer."
@@ -123,14 +122,6 @@ def _stages(path: Path, data: dict[str, Any]) -> list[dict[str, Any]]:
     if not isinstance(found, list) or not found or data.get("form") not in FORMS:
         raise no_file(path, ", ".join(data) or "nothing", "`files.json` of an export to `files`")
     return found
-
-
-def _resolution(written: ExportStage, loose: Mapping[str, float], n_tokens: int) -> float:
-    """The largest difference of a share in `n_tokens` where each domain is off by up to `loose` tokens."""
-    total = sum(loose.values())
-    return max(
-        (1.0 - one.weight) * loose[one.domain] + one.weight * (total - loose[one.domain]) for one in written.shares
-    ) / n_tokens  # fmt: skip
 
 
 def _counted(folder: Path, form: str, names: list[str], written: ExportStage) -> Realised:

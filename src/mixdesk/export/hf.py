@@ -99,7 +99,11 @@ class HuggingFace:
         """Run the script and count what it selects; the whole run, however large n is."""
         with prepared.bench(out, export) as bench:
             stage = bench.script()["stage"]
-            found = [bench.realised(one, stage(k)) for k, one in enumerate(export.stages)]
+            drawn = [stage(k) for k in range(len(export.stages))]
+            found = [
+                bench.realised(one, rows[prepared.DOMAIN], map(len, rows[prepared.TEXT]))
+                for one, rows in zip(export.stages, drawn, strict=True)
+            ]
         return Verification(
             stages=tuple(found),
             how=f"datasets {version('datasets')} ran the script: every row it selects, its text counted in characters "

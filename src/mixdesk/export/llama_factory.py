@@ -113,17 +113,17 @@ class LlamaFactory:
             wanted = [{key: one[key] for key in _KEYS if key in one} for one in configs]
             drawn = run_apart(_CODE, {"configs": wanted}, bench.folder, absent=_ABSENT)
             for i, stage in enumerate(export.stages):
-                spent = {one.domain: 0.0 for one in stage.shares}
-                for name, lengths in drawn[i].items():
-                    names = _domains(bench.folder, i) if is_prepared else [_plain(name)] * len(lengths)
-                    for domain, length in zip(names, lengths, strict=True):
-                        spent[domain] += length * bench.tokens_per_character[domain]
-                found.append(prepared.realised(stage, spent))
+                lengths = [length for one in drawn[i].values() for length in one]
+                if is_prepared:
+                    found.append(bench.realised(stage, _domains(bench.folder, i), lengths))
+                    continue
+                names = [_plain(name) for name, one in drawn[i].items() for _ in one]
+                found.append(bench.realised(stage, names, lengths, whole=True, again=True))
         return Verification(
             stages=tuple(found),
             how=f"llamafactory {version('llamafactory')} read the files with its DataArguments and loaded the rows "
             "with its own loader (stand-ins for models, sound and hubs): every row, its text counted in characters and "
-            "scaled by the tokens per character of its domain.",
+            "scaled by the tokens per character of its domain." + prepared.about_chance(found),
         )
 
 

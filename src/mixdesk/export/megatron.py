@@ -235,10 +235,10 @@ def blend_stage(order: Order, stage: OrderStage, file: str) -> ExportStage:
     return as_stage(order, stage, weights, realised, [file])
 
 
-def blend_losses(order: Order, stages: Sequence[OrderStage], *, fresh: bool) -> list[str]:
-    """What Megatron does with the blend that its numbers do not say."""
+def blend_losses(order: Order, stages: Sequence[OrderStage], *, fresh: bool | None) -> list[str]:
+    """What Megatron does with the blend that its numbers do not say; `fresh` None: not an option of this target."""
     losses = [] if fresh else repeats(order)
-    if losses:
+    if losses and fresh is not None:
         losses.append(
             "With `fresh=true` and a corpus, each stage has documents of its own, and nothing is repeated early."
         )

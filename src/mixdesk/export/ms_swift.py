@@ -16,7 +16,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import ClassVar
 
-from mixdesk.core.export import Export, Imported, Order, Realised, Verification
+from mixdesk.core.export import Export, Imported, Order, Verification
 from mixdesk.core.files import read_text, write_text
 from mixdesk.core.plan import RunPlan
 from mixdesk.export import prepared
@@ -113,17 +113,15 @@ class MsSwift:
                 bench.prepare()
             words = [words for words, _ in _commands(bench.folder / RUN)]
             drawn = run_apart(_CODE, {"stages": words}, bench.folder, absent=_ABSENT, bare=_BARE)
-            found: list[Realised] = []
-            for stage, (names, lengths) in zip(export.stages, drawn, strict=True):
-                spent = {one.domain: 0.0 for one in stage.shares}
-                for name, length in zip(names, lengths, strict=True):
-                    spent[name] += length * bench.tokens_per_character[name]
-                found.append(prepared.realised(stage, spent))
+            found = [
+                bench.realised(stage, names, lengths, whole=not is_prepared)
+                for stage, (names, lengths) in zip(export.stages, drawn, strict=True)
+            ]
         return Verification(
             stages=tuple(found),
             how=f"ms-swift {version('ms-swift')} parsed the words with DatasetSyntax, sampled and joined the rows with "
             "its own code (stand-ins for models and hubs): every row, its text counted in characters and scaled by the "
-            "tokens per character of its domain.",
+            "tokens per character of its domain." + prepared.about_chance(found),
         )
 
 

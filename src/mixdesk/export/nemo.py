@@ -1,13 +1,14 @@
-"""NeMo and Megatron-Bridge: Megatron's blend in YAML, with the keys of each."""
+"""NeMo, Megatron-Bridge and GPT-NeoX: Megatron's blend in YAML, with the keys of each."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from mixdesk.core.errors import InputError
 from mixdesk.core.export import Each, Export, Imported, Order, Snippet, Verification
 from mixdesk.core.files import write_text
 from mixdesk.export.configs import header, layout, no_file, quoted, read_yaml
@@ -27,6 +28,15 @@ from mixdesk.export.megatron import (
 RESTART = (
     "One file per stage: the next stage is a run of its own from the last checkpoint, with its samples counted anew."
 )
+# What GPT-NeoX says of stages and asks for, and the domains that its index of bytes can tell apart.
+NEOX_RESTART = (
+    "GPT-NeoX has no stages: each file is a run that goes on from the last checkpoint, in the middle of its own blend, "
+    "as sequences are counted from the first step of all; shares hold from there on, each domain in another order."
+)
+NEOX_OTHERS = (
+    "GPT-NeoX wants valid_data_paths and test_data_paths, with weights, beside these: put them in a file of yours."
+)
+NEOX_MOST = 254
 # Quoted prefixes → the parts of a file that hold them and their weights.
 _Form = Callable[[list[str]], tuple[str | Each, ...]]
 _ENDS = re.compile(r"^# Sequences of stages: ([\d ]+); tokens of a sequence: (\d+)$", re.MULTILINE)
@@ -128,19 +138,69 @@ class MegatronBridge:
         return verify_blends(out, export, [_words(out / stage.files[0], _of_bridge) for stage in export.stages], n)
 
 
-def _export(target: str, order: Order, out: Path, form: _Form, *, fresh: bool) -> Export:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neox:
+    """GPT-NeoX's `train_data_paths` and `train_data_weights`, in a YAML file per stage to be given beside one's own."""
+
+    title: ClassVar[str] = "GPT-NeoX"
+    reference: ClassVar[str] = ""
+    package: ClassVar[str] = "megatron-core==0.16.1"
+    data: ClassVar[str] = "megatron"
+
+    def export(self, order: Order, out: Path) -> Export:
+        """Write `stage0.yaml`, ….
+
+        Raises:
+            InputError: a weight under two sequences, too many domains, or a number that it needs is not known.
+        """
+        if len(order.names) > NEOX_MOST:
+            raise InputError(
+                "GPT-NeoX cannot blend so many domains", value=len(order.names), bound=f"at most {NEOX_MOST}",
+                remedy="merge domains",
+            )  # fmt: skip
+        export = _export("neox", order, out, _neox, fresh=None, restart=NEOX_RESTART)
+        return replace(export, losses=(*export.losses, NEOX_OTHERS))
+
+    def snippet(self, order: Order) -> Snippet:
+        """`stage0.yaml` with holes for the weights.
+
+        Raises:
+            InputError: too many domains, or a number that it needs is not known.
+        """
+        return _blend(order, 0, _neox, fresh=False)
+
+    def read(self, path: Path) -> Imported:
+        """`train_data_paths` and `train_data_weights`, with hyphens too.
+
+        Raises:
+            InputError: no such keys, or weights that `weight_by_num_documents` overrides.
+        """
+        return _read(path, _of_neox)
+
+    def verify(self, out: Path, export: Export, n: int) -> Verification:
+        """As `megatron`: GPT-NeoX, which is no package, has a copy of the rule.
+
+        Raises:
+            ModuleNotFoundError: megatron-core is not installed.
+            InputError: the files or the data are not there.
+        """
+        found = verify_blends(out, export, [_words(out / stage.files[0], _of_neox) for stage in export.stages], n)
+        return replace(found, how=f"GPT-NeoX was not run: it blends by Megatron's rule. {found.how}")
+
+
+def _export(target: str, order: Order, out: Path, form: _Form, *, fresh: bool | None, restart: str = RESTART) -> Export:
     stages = list(order.stages())
-    blends = [_blend(order, i, form, fresh=fresh) for i in range(len(stages))]
+    blends = [_blend(order, i, form, fresh=bool(fresh)) for i in range(len(stages))]
     for stage in stages:
         check_blend(order, stage)
     for blend, stage in zip(blends, stages, strict=True):
         write_text(out / blend.file, blend.text(stage.mixture))
     files = [blend.file for blend in blends]
-    losses = [*blend_losses(order, stages, fresh=fresh), *([RESTART] if len(stages) > 1 else [])]
+    losses = [*blend_losses(order, stages, fresh=fresh), *([restart] if len(stages) > 1 else [])]
     return Export(
         target=target, unit=UNIT, sentence=SENTENCE, arithmetic=ARITHMETIC, order=order, losses=tuple(losses),
         stages=tuple(blend_stage(order, stage, file) for stage, file in zip(stages, files, strict=True)),
-        files=tuple(files), layout=layout(order, fresh=fresh),
+        files=tuple(files), layout=layout(order, fresh=bool(fresh)),
     )  # fmt: skip
 
 
@@ -160,9 +220,17 @@ def _nemo(prefixes: list[str]) -> tuple[str | Each, ...]:
 
 
 def _bridge(prefixes: list[str]) -> tuple[str | Each, ...]:
+    return _two_lists("dataset:\n  blend:\n  - [", prefixes, "]\n  - [")
+
+
+def _neox(prefixes: list[str]) -> tuple[str | Each, ...]:
+    return _two_lists("train_data_paths: [", prefixes, "]\ntrain_data_weights: [")
+
+
+def _two_lists(head: str, prefixes: list[str], middle: str) -> tuple[str | Each, ...]:
     paths = Each(pieces=tuple((prefix,) for prefix in prefixes), between=", ")
     weights = Each(pieces=(("", ""),) * len(prefixes), between=", ")
-    return ("dataset:\n  blend:\n  - [", paths, "]\n  - [", weights, "]\n")
+    return (head, paths, middle, weights, "]\n")
 
 
 def _of_nemo(data: Any) -> list[str]:
@@ -189,6 +257,17 @@ def _of_bridge(data: Any) -> list[str]:
     if isinstance(listed_path, list):
         return [str(word) for word in listed_path]
     raise ValueError("no dataset.blend and no dataset.data_path")
+
+
+def _of_neox(data: Any) -> list[str]:
+    """The words in a file of GPT-NeoX's, as Megatron's parser takes them."""
+    known = {str(key).replace("-", "_"): value for key, value in data.items()} if isinstance(data, dict) else {}
+    paths, weights = known.get("train_data_paths"), known.get("train_data_weights")
+    if known.get("weight_by_num_documents"):
+        raise ValueError("weight_by_num_documents, which overrides the weights")
+    if not isinstance(paths, list) or not isinstance(weights, list) or len(paths) != len(weights):
+        raise ValueError("no train_data_paths with as many train_data_weights")
+    return [str(word) for pair in zip(weights, paths, strict=True) for word in pair]
 
 
 def _read(path: Path, words: Callable[[Any], list[str]]) -> Imported:

@@ -230,7 +230,9 @@ def _yaml(order: Order, written: ExportStage, stage: OrderStage, which: str) -> 
     lines.append("sources:")
     limits = dict(order.max_epochs)
     for one in written.shares:
-        epochs = one.epochs or 0.0
+        # OLMo-core checks the tokens asked for, before it rounds them to sequences.
+        asked = one.weight * stage.n_tokens / (order.domain(one.domain).n_tokens or math.inf)
+        epochs = max(one.epochs or 0.0, asked)
         limit = limits.get(one.domain, 0.0)
         passes = max(1.0, limit if limit >= epochs else epochs * (1.0 + EPOCHS_TOLERANCE))
         lines += [

@@ -11,14 +11,18 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import re
 import runpy
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mixdesk.core.corpus import Domain
 from mixdesk.core.errors import InputError
@@ -27,7 +31,7 @@ from mixdesk.core.files import read_text, write_text
 from mixdesk.core.plan import RunPlan
 from mixdesk.core.scale import Scale
 from mixdesk.export.configs import header, names_of, no_file, schedule, too_small
-from mixdesk.export.units import as_stage, rows, token_shares, used, whole
+from mixdesk.export.units import as_realised, as_stage, resolution, rows, token_shares, used, whole
 
 SCRIPT, FOLDER, RUN = "mixture.py", "prepared", "run.sh"
 _ENDING = re.compile(r"\.(jsonl?|ndjson|parquet|csv|tsv|txt|arrow)(\.(gz|zst))?$")
@@ -205,12 +209,13 @@ def tree(path: Path) -> ast.Module:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """A folder to try an export in: its files beside its data, apart from the export; `tokens_per_character` by domain.
+    """A folder to try an export in: its files beside its data, apart from the export.
 
-    `datasets` keeps what it caches in it.
+    `rows` tokens of each row, by domain; `tokens_per_character` of them. `datasets` keeps what it caches in the folder.
     """
 
     folder: Path
+    rows: Mapping[str, NDArray[np.float64]]
     tokens_per_character: Mapping[str, float]
 
     def script(self) -> dict[str, Any]:
@@ -221,22 +226,59 @@ class Bench:
         """Run the script: `prepared/` has the rows of every stage."""
         runpy.run_path(str(self.folder / SCRIPT), run_name="__main__")
 
-    def realised(self, stage: ExportStage, drawn: Any) -> Realised:
-        """Shares of tokens in `drawn` (a `datasets.Dataset`) that have their text and their domain."""
-        spent = dict.fromkeys((one.domain for one in stage.shares), 0.0)
-        for name, text in zip(drawn[DOMAIN], drawn[TEXT], strict=True):
-            spent[name] += len(text) * self.tokens_per_character[name]
-        return realised(stage, spent)
+    def realised(
+        self,
+        stage: ExportStage,
+        names: Iterable[str],
+        characters: Iterable[int],
+        *,
+        whole: bool = False,
+        again: bool = False,
+    ) -> Realised:
+        """Shares of tokens of the rows drawn, of which these are the domains and the characters of their texts.
+
+        Args:
+            stage: as it was written.
+            names: domain of each row.
+            characters: of each row.
+            whole: rows are taken whole: what rounding to them and the chance of their lengths make is allowed.
+            again: rows beyond a pass are drawn with replacement.
+        """
+        spent = {one.domain: 0.0 for one in stage.shares}
+        drawn = dict.fromkeys(spent, 0)
+        for name, n in zip(names, characters, strict=True):
+            spent[name] += n * self.tokens_per_character[name]
+            drawn[name] += 1
+        total = round(sum(spent.values()))
+        found = as_realised(stage, spent, total)
+        if not whole:
+            return found
+        halves = {name: float(self.rows[name].mean()) / 2.0 for name in drawn}
+        spread = {name: _spread(self.rows[name], n, again=again) for name, n in drawn.items()}
+        both = math.fsum(one**2 for one in spread.values())
+        chance = max(
+            math.sqrt((1.0 - 2.0 * one.weight) * spread[one.domain] ** 2 + one.weight**2 * both) for one in stage.shares
+        )
+        return replace(found, chance=chance / total, resolution=resolution(stage, halves, total))
 
 
-def realised(stage: ExportStage, tokens: Mapping[str, float]) -> Realised:
-    """Tokens drawn of each domain as shares, beside those asked."""
-    total = sum(tokens.values())
-    return Realised(
-        asked=tuple((one.domain, one.weight) for one in stage.shares),
-        realised=tuple((name, n / total) for name, n in tokens.items()),
-        n_tokens=round(total),
-    )
+def _spread(tokens: NDArray[np.float64], n: int, *, again: bool) -> float:
+    """Standard deviation of the tokens of n rows: whole passes and a part at random, or one and draws with replacement.
+
+    >>> tokens = np.array([10.0, 20.0, 30.0, 40.0])
+    >>> [round(_spread(tokens, n, again=again), 6) for n, again in ((2, False), (4, False), (6, False), (6, True))]
+    [12.909944, 0.0, 12.909944, 15.811388]
+    """
+    if again and n > len(tokens):
+        return math.sqrt((n - len(tokens)) * float(tokens.var()))
+    part = n % len(tokens)
+    return math.sqrt(part * (1.0 - part / len(tokens)) * float(tokens.var(ddof=1))) if part else 0.0
+
+
+def about_chance(found: Sequence[Realised]) -> str:
+    """What rows taken whole may miss, as the end of a sentence on a verification; nothing where none are."""
+    most = max(one.allowed for one in found)
+    return f" Rows are whole and their lengths chance, which may move a share by {most:.2g}." if found[0].chance else ""
 
 
 @contextmanager
@@ -258,16 +300,19 @@ def bench(out: Path, export: Export, *, marked: bool = False) -> Iterator[Bench]
             for name in export.files:
                 if (out / name).is_file():
                     write_text(folder / name, read_text(out / name))
-            yield Bench(folder=folder, tokens_per_character=_lay_data(out, folder, export.order, marked=marked))
+            rows, ratios = _lay_data(out, folder, export.order, marked=marked)
+            yield Bench(folder=folder, rows=rows, tokens_per_character=ratios)
         finally:
             datasets.config.HF_DATASETS_CACHE = kept
             if not bars:
                 datasets.enable_progress_bars()
 
 
-def _lay_data(out: Path, folder: Path, order: Order, *, marked: bool) -> dict[str, float]:
-    """Put the data beside the files; tokens per character of each domain's texts."""
-    found = {}
+def _lay_data(
+    out: Path, folder: Path, order: Order, *, marked: bool
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, float]]:
+    """Put the data beside the files; of each domain the tokens of its rows, and tokens per character."""
+    rows, ratios = {}, {}
     for name in order.names:
         path = out / order.data / f"{name}.jsonl"
         if not path.is_file():
@@ -276,14 +321,16 @@ def _lay_data(out: Path, folder: Path, order: Order, *, marked: bool) -> dict[st
                 remedy="put them there, or export with the corpus",
             )  # fmt: skip
         found_rows = [json.loads(line) for line in read_text(path).splitlines() if line.strip()]
-        n = sum(len(row[TEXT]) for row in found_rows if TEXT in row)
+        lengths = np.array([len(row[TEXT]) for row in found_rows if TEXT in row], dtype=np.float64)
+        n = int(lengths.sum())
         size = order.domain(name).n_tokens
         if not n or not size:
             raise InputError(
                 f"tokens of `{name}` cannot be told from its rows", value=f"{n} characters, {size or 'no'} tokens",
                 bound=f"rows with `{TEXT}` and a count of tokens", remedy="verify with such rows",
             )  # fmt: skip
-        found[name] = size / n
+        ratios[name] = size / n
+        rows[name] = lengths * ratios[name]
         if not Path(order.data).is_absolute():
             there = folder / order.data / f"{name}.jsonl"
             there.parent.mkdir(parents=True, exist_ok=True)
@@ -292,7 +339,7 @@ def _lay_data(out: Path, folder: Path, order: Order, *, marked: bool) -> dict[st
                 write_text(there, "\n".join(lines) + "\n")
             else:
                 there.symlink_to(path.resolve())
-    return found
+    return rows, ratios
 
 
 def repeated(order: Order) -> list[str]:

@@ -166,7 +166,7 @@ def _drawn(
     package.clean_stale_shared_memory()
     data = Numbered(
         streams=[package.Stream(**{**one, "local": str(out / one["local"])}) for one in streams.values()],
-        shuffle=True, batch_size=1, num_canonical_nodes=1,
+        shuffle=True, batch_size=1, num_canonical_nodes=1, predownload=n,
     )  # fmt: skip
     owners = []
     for _, (at, sample) in zip(range(n), data, strict=False):

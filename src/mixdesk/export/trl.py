@@ -74,11 +74,14 @@ class Trl:
                 known = {"datasets", "streaming", "test_split_size"}
                 data = read_yaml(bench.folder / f"stage{i}.yaml")
                 config = DatasetMixtureConfig(**{key: value for key, value in data.items() if key in known})
-                found.append(bench.realised(stage, get_dataset(config)["train"]))
+                rows = get_dataset(config)["train"]
+                lengths = map(len, rows[prepared.TEXT])
+                found.append(bench.realised(stage, rows[prepared.DOMAIN], lengths, whole=not is_prepared))
         return Verification(
             stages=tuple(found),
             how=f"trl {version('trl')} read the files with DatasetMixtureConfig and made the mixture with get_dataset: "
-            "every row, its text counted in characters and scaled by the tokens per character of its domain.",
+            "every row, its text counted in characters and scaled by the tokens per character of its domain."
+            + prepared.about_chance(found),
         )
 
 

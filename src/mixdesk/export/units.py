@@ -118,6 +118,14 @@ def as_stage(
     return ExportStage(shares=tuple(shares), end=stage.end, files=tuple(files))
 
 
+def resolution(stage: ExportStage, loose: Mapping[str, float], n_tokens: int) -> float:
+    """The largest difference of a share in `n_tokens` where each domain is off by up to `loose` tokens."""
+    total = math.fsum(loose.values())
+    return max(
+        (1.0 - one.weight) * loose[one.domain] + one.weight * (total - loose[one.domain]) for one in stage.shares
+    ) / n_tokens  # fmt: skip
+
+
 def as_realised(stage: ExportStage, shares: Mapping[str, float], n_tokens: int) -> Realised:
     """What a stage as written trains on: shares of tokens on any scale, over `n_tokens`."""
     total = math.fsum(shares.values())

@@ -49,18 +49,24 @@ def order(
 
 
 def orders() -> dict[str, Order]:
-    """One stage, two stages, 2 and 200 domains, a zero weight, a tiny one, a cap that binds, slashes in names."""
-    many = {f"d{i:03d}": (20_000 + 100 * i, 20) for i in range(200)}
+    """One stage, two stages, 2 and 200 domains, a zero weight, a tiny one, a cap that binds, slashes in names.
+
+    The runs of many domains and of a tiny weight have three sequences of the least domain; `short run` has a tenth.
+    """
+    many = {f"d{i:03d}": (5_000 + 50 * i, 10 + 37 * i % 31) for i in range(200)}
+    uneven = Mixture.of({name: 4.0 + i for i, name in enumerate(many)}, normalise=True).as_dict()
+    tiny = {"web": 0.69995, "code": 0.3, "books": 0.00005}
+    large = {"web": (3_000_000, 3_750), "code": (1_500_000, 3_750), "books": (40_000, 400)}
     two = {"a": (300_000, 300), "b": (100_000, 400)}
     named = {"web/high": (300_000, 300), "web/low, raw": (100_000, 400)}
-    even = Mixture.of({name: 1.0 + i for i, name in enumerate(many)}, normalise=True).as_dict()
     return {
         "one stage": order(VECTOR, (1.0, THREE)),
         "two stages": order(VECTOR, (0.5, THREE), (1.0, {"web": 0.8, "code": 0.1, "books": 0.1})),
         "two domains": order(two, (1.0, {"a": 0.25, "b": 0.75}), n_tokens=100_000),
-        "200 domains": order(many, (1.0, even), n_tokens=1_000_000),
+        "200 domains": order(many, (1.0, uneven), n_tokens=2_000_000),
         "zero weight": order(VECTOR, (1.0, {"web": 0.7, "code": 0.3, "books": 0.0})),
-        "tiny weight": order(VECTOR, (1.0, {"web": 0.69995, "code": 0.3, "books": 0.00005})),
+        "tiny weight": order(large, (1.0, tiny), n_tokens=6_000_000),
+        "short run": order(VECTOR, (1.0, tiny)),
         "cap": order(VECTOR, (1.0, THREE), max_epochs=(("code", 1.0),)),
         "repeats": order(VECTOR, (1.0, {"web": 0.1, "code": 0.5, "books": 0.4})),
         "slashes": order(named, (1.0, {"web/high": 0.25, "web/low, raw": 0.75}), n_tokens=100_000),
