@@ -13,7 +13,7 @@ from mixdesk.core.export import Order
 from mixdesk.core.files import write_json
 from mixdesk.export.configs import read_yaml
 from mixdesk.export.trl import Trl
-from mixdesk.testing.orders import THREE, VECTOR, order, orders
+from mixdesk.testing.orders import THREE, VECTOR, order, orders, write_made
 
 GOLDEN = """\
 datasets:
@@ -55,6 +55,19 @@ def test_fractions_of_the_test_vector(tmp_path: Path) -> None:
     # Rows of a domain are equally long: nothing is chance, and half a row of `books` is all that rounding leaves.
     assert found.chance == 0.0
     assert found.allowed == found.resolution == pytest.approx((0.9 * 2_000 + 0.1 * 600) / 200_000)
+
+
+def test_rows_of_unequal_length_are_chance_and_verification_says_so(tmp_path: Path) -> None:
+    """Ten books of which five are drawn: 0.0088 is a standard deviation, where 200,000 tokens are asked for."""
+    pytest.importorskip("trl")
+    wanted = order(VECTOR, (1.0, THREE))
+    export = Trl(prepared=False).export(wanted, tmp_path)
+    write_made(wanted, "rows", tmp_path / "data")
+    found = Trl().verify(tmp_path, export, 100_000)
+    [stage] = found.stages
+    assert 1e-3 < stage.error < stage.allowed == 4.0 * stage.chance
+    assert stage.chance == pytest.approx(0.0088, abs=1e-4)
+    assert found.how.endswith("Rows are whole and their lengths chance, which may move a share by 0.035.")
 
 
 def test_prepared_rows_are_named_and_taken_once(tmp_path: Path) -> None:

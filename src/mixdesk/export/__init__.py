@@ -13,6 +13,7 @@ PARTS: dict[str, str] = {
     "litgpt": "litgpt:Litgpt",
     "streaming": "streaming:Streaming",
     "maxtext": "maxtext:Maxtext",
+    "energon": "energon:Energon",
     "torchtitan": "torchtitan:Torchtitan",
     "hf": "hf:HuggingFace",
     "trl": "trl:Trl",

@@ -21,7 +21,7 @@ from mixdesk.core.plan import RunPlan
 from mixdesk.export import prepared
 from mixdesk.export.configs import merged, no_file, schedule
 from mixdesk.export.prepared import SCRIPT
-from mixdesk.export.units import row_shares, used
+from mixdesk.export.units import row_shares, used, wobble
 
 _STREAM = '''
 # Share of rows of each domain in each stage, w_d / l_d together one, and rows of the stage: what `stream` draws.
@@ -74,7 +74,7 @@ class HuggingFace:
         losses = [
             *prepared.repeated(order),
             "`stage` cuts one document of each domain at each end of a stage, so that shares of tokens are exact.",
-            f"`stream` draws rows at random: shares of tokens differ by about {100 * _wobble(order):.2g} % of the run; "
+            f"`stream` draws rows at random: shares of tokens differ by about {100 * wobble(order):.2g} % of the run; "
             "it starts every domain anew at each stage.",
         ]
         return Export(
@@ -109,21 +109,6 @@ class HuggingFace:
             how=f"datasets {version('datasets')} ran the script: every row it selects, its text counted in characters "
             "and scaled by the tokens per character of its domain.",
         )
-
-
-def _wobble(order: Order) -> float:
-    """Standard deviation of the largest share of tokens through drawing rows at random, over the shortest stage."""
-    worst = 0.0
-    for stage in order.stages():
-        weights = used(stage)
-        mean = 1.0 / math.fsum(weight / order.mean_tokens(name) for name, weight in weights.items())
-        # Of n rows of length X the share of a domain has variance (E[X²; in it] (1 - 2 w) + w² E[X²]) / (n mean²).
-        second = math.fsum(w * order.mean_tokens(name) for name, w in weights.items()) * mean
-        n_rows = stage.n_tokens / mean
-        for name, w in weights.items():
-            spread = w * order.mean_tokens(name) / mean * (1.0 - 2.0 * w) + w * w * second / mean**2
-            worst = max(worst, math.sqrt(max(spread, 0.0) / n_rows))
-    return worst
 
 
 def _from_call(path: Path) -> Imported:

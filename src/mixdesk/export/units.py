@@ -90,6 +90,21 @@ def token_shares(order: Order, rows: Mapping[str, float]) -> dict[str, float]:
     return {name: amount / total for name, amount in amounts.items()}
 
 
+def wobble(order: Order) -> float:
+    """Standard deviation of the largest share of tokens through drawing rows at random, over the shortest stage."""
+    worst = 0.0
+    for stage in order.stages():
+        weights = used(stage)
+        mean = 1.0 / math.fsum(weight / order.mean_tokens(name) for name, weight in weights.items())
+        # Of n rows of length X the share of a domain has variance (E[X²; in it] (1 - 2 w) + w² E[X²]) / (n mean²).
+        second = math.fsum(w * order.mean_tokens(name) for name, w in weights.items()) * mean
+        n_rows = stage.n_tokens / mean
+        for name, w in weights.items():
+            spread = w * order.mean_tokens(name) / mean * (1.0 - 2.0 * w) + w * w * second / mean**2
+            worst = max(worst, math.sqrt(max(spread, 0.0) / n_rows))
+    return worst
+
+
 def rows(order: Order, stage: OrderStage) -> dict[str, int]:
     """Whole rows of each domain, r_d = w_d T / ℓ_d, each rounded by itself and at least one.
 
