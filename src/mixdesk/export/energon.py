@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mixdesk.core.export import Export, Imported, Order, Verification
+from mixdesk.core.export import Export, Imported, Order, Verification, digits
 from mixdesk.core.files import read_text, write_text
 from mixdesk.core.plan import RunPlan
 from mixdesk.core.scale import Scale
@@ -22,7 +22,6 @@ from mixdesk.export.configs import (
     named,
     names_of,
     no_file,
-    number,
     quoted,
     read_yaml,
     repeats,
@@ -60,7 +59,7 @@ class Energon:
                 "__module__: megatron.energon", "__class__: MetadatasetV2", "splits:", "  train:", "    blend:",
             ]  # fmt: skip
             for name, weight in one.items():
-                lines.append(f"      - {{weight: {number(weight)}, path: {quoted(f'{order.data}/{name}')}}}")
+                lines.append(f"      - {{weight: {digits(weight)}, path: {quoted(f'{order.data}/{name}')}}}")
             write_text(out / file, "\n".join(lines) + "\n")
         losses = [
             f"Documents are drawn at random: a share of tokens differs by about {100 * wobble(order):.2g} % of a stage "
