@@ -219,6 +219,10 @@ def test_a_cap_on_epochs_is_told_with_the_question(folder: Path, tmp_path: Path)
     assert f"Held by: {name} ≤ 4 epochs" in printed
     assert found.plan.scale.n_tokens == 20_000_000_000
     assert found.provenance.corpus is None
+    told_all = [word for one in ("d00", "d01", "d02", "d03") for word in ("--tokens", f"{one}=9B")]
+    run(*capped, "--n-tokens", "20B", *told_all)
+    assert set(dict(mx.read_recipe(out).epochs)) == {"d00", "d01", "d02", "d03"}
+    run(*told)
     assert run("show", out) == printed
     found_in_study = folder / "recipe.json"
     found_in_study.write_text(out.read_text())
