@@ -99,6 +99,11 @@ scale = { n_params = 8000000, n_tokens = 300000 }
     story.run("mixdesk law compare my-study --laws average,exponential,trees --quiet")
     story.run("mixdesk recipe make my-study")
     story.run("mixdesk recipe check my-study && echo train on it")
+    story.say("""
+To be surer before the big run, `mixdesk recipe confirm my-study` asks fresh runs of the recipe and its rivals at the
+target's size. Without a trainer of the study they wait for yours: `study ask`, train, `study tell` as above, and the
+same command again judges the pairs.
+""")
     story.run(
         "mixdesk recipe export my-study --to megatron --seq-len 128 --batch-tokens 4096 \\\n"
         "    --data ../data -o out --verify"

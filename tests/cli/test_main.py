@@ -43,6 +43,15 @@ def test_every_verb_has_help_with_an_example(path: tuple[str, ...]) -> None:
     assert "Example: mixdesk " + " ".join(path) in shown.output.replace("\n", " ").replace("  ", " ")
 
 
+def test_wherever_a_table_is_printed_there_is_json() -> None:
+    """The verbs without `--json` print sentences alone."""
+    lines = surface(typer.main.get_command(app))
+    without = [path for path in leaves(typer.main.get_command(app)) if f"mixdesk {' '.join(path)}  --json" not in lines]
+    assert {" ".join(path) for path in without} == {
+        "demo", "law fit", "study export", "study extend", "study new", "study report", "study schema", "study tell",
+    }  # fmt: skip
+
+
 def test_errors_are_one_message_and_exit_1(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "mixdesk.cli", "study", "show", str(tmp_path / "nowhere")],

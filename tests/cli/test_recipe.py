@@ -219,6 +219,10 @@ def test_a_cap_on_epochs_is_told_with_the_question(folder: Path, tmp_path: Path)
     assert f"Held by: {name} ≤ 4 epochs" in printed
     assert found.plan.scale.n_tokens == 20_000_000_000
     assert found.provenance.corpus is None
+    told_all = [word for one in ("d00", "d01", "d02", "d03") for word in ("--tokens", f"{one}=9B")]
+    run(*capped, "--n-tokens", "20B", *told_all)
+    assert set(dict(mx.read_recipe(out).epochs)) == {"d00", "d01", "d02", "d03"}
+    run(*told)
     assert run("show", out) == printed
     found_in_study = folder / "recipe.json"
     found_in_study.write_text(out.read_text())
@@ -262,6 +266,40 @@ def test_a_formula_answers_without_a_law_and_a_confirmation_judges_it(tmp_path: 
     checked = run("check", tmp_path, code=3)
     assert checked.startswith("Do not train on this mixture: natural is better.")
     assert "Train on natural" in checked
+
+
+def test_a_study_without_a_trainer_is_confirmed_by_ask_and_tell(world: World, tmp_path: Path) -> None:
+    config = mx.StudyConfig(
+        name="lab",
+        objective=mx.Objective(terms=(("*", 1.0),)),
+        domains=world.domains,
+        natural=tuple(zip(world.domains, world.natural_d.tolist(), strict=True)),
+        metrics=world.metrics,
+        rungs=(
+            mx.Rung(label="proxy", scale=mx.Scale(n_tokens=1_000)),
+            mx.Rung(label="big", scale=mx.Scale(n_tokens=9_000)),
+        ),
+        budget=mx.Budget(n_trials=24),
+    )
+    study = mx.new_study(tmp_path, config)
+
+    def answered(n: int) -> set[str]:
+        asked = mx.ask_study(study, n)
+        lines = [",".join(["trial", *(metric.name for metric in world.metrics)])]
+        for spec in asked:
+            measured = world.measure(spec.mixture, spec.replicate)
+            lines.append(",".join([spec.id, *map(str, measured.values())]))
+        (tmp_path / "answers.csv").write_text("\n".join(lines) + "\n")
+        mx.tell_study(study, tmp_path / "answers.csv")
+        return {study.trial(spec.id).rung for spec in asked}
+
+    answered(24)
+    run("make", tmp_path, *LAW)
+    waits = run("confirm", tmp_path, "--replicates", "3", "--quiet", code=3)
+    assert "found 12 trials of the recipe and its rivals at `big` that wait" in waits
+    assert f"`mixdesk study ask {tmp_path} -n 12`" in waits
+    assert answered(12) == {"big"}
+    assert "in 3 fresh pairs of runs" in run("confirm", tmp_path, "--replicates", "3", "--quiet")
 
 
 def test_todays_mixture_shows_where_a_trial_would_tell_most(folder: Path, world: World, tmp_path: Path) -> None:

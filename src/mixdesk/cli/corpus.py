@@ -11,11 +11,14 @@ import mixdesk
 from mixdesk.cli.completion import FORMATS, RUNNERS, SPLITTERS, STEPS, TOKENIZERS
 from mixdesk.cli.tables import JSON_OPTION, QUIET_OPTION, cut, lines, say, say_json, say_table
 from mixdesk.core.errors import InputError
+from mixdesk.study.sizes import told
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Texts to a counted corpus of domains.")
 SPLITTER = "Who names the domain of a document, e.g. by_label, by_cluster:k=20; see `mixdesk list splitters`."
 JOBS = typer.Option(None, "--jobs", help="Processes; default: one per core.")
 BARS = " ▁▂▃▄▅▆▇█"
+# A share of common text that the table would print as zero is left out of it.
+LEAST_SHOWN = 0.00005
 
 
 @app.command()
@@ -41,6 +44,7 @@ def build(  # noqa: PLR0913  (its parameters are the command line)
     jobs: int | None = JOBS,
     runner: str = typer.Option("local", help="local: this machine; ray: a Ray cluster.", autocompletion=RUNNERS),
     address: str | None = typer.Option(None, help="Of the Ray cluster, HOST:PORT or auto."),
+    as_json: bool = JSON_OPTION,
     quiet: bool = QUIET_OPTION,
 ) -> None:
     """Clean, deduplicate, tokenise and count texts; the folder of a text (or its record's label) names its domain.
@@ -83,7 +87,7 @@ def build(  # noqa: PLR0913  (its parameters are the command line)
             address=address,
             progress=progress,
         )
-    _say(mixdesk.show_corpus(out))
+    _say(mixdesk.show_corpus(out), as_json=as_json)
 
 
 @app.command(name="import")
@@ -96,11 +100,14 @@ def import_(
     format: str | None = typer.Option(
         None, help="megatron, mds, olmo_npy, datatrove or litdata; default: by the files.", autocompletion=FORMATS
     ),
-    n_tokens: float | None = typer.Option(None, help="Tokens of a run, for the epochs of each domain, e.g. 1e9."),
+    n_tokens: str | None = typer.Option(
+        None, help="Tokens of a run, for the epochs of each domain, such as 2T or 1e9."
+    ),
+    as_json: bool = JSON_OPTION,
 ) -> None:
     """Somebody's tokenised data by its index alone: counts, natural weights, epochs. No text or token is read.
 
-    Example: mixdesk corpus import web=data/web code=data/code --tokenizer tokenizer.json -o corpus --n-tokens 1e10
+    Example: mixdesk corpus import web=data/web code=data/code --tokenizer tokenizer.json -o corpus --n-tokens 10B
     """
     pairs = [one.partition("=") for one in sources]
     named = {name: path for name, equals, path in pairs if equals}
@@ -113,21 +120,24 @@ def import_(
         )
     corpus = mixdesk.import_corpus(named or sources[0], out, tokenizer=tokenizer, format=format)
     natural = mixdesk.Mixture.natural(corpus)
-    epochs = dict(natural.epochs(corpus, mixdesk.Scale(n_tokens=int(n_tokens)))) if n_tokens is not None else {}
-    say(f"{corpus.name}: {sum(domain.n_tokens or 0 for domain in corpus.domains):,} tokens, counted by their index")
+    n_run = None if n_tokens is None else told("n_tokens", n_tokens)
+    epochs = dict(natural.epochs(corpus, mixdesk.Scale(n_tokens=n_run)))
     weights = natural.as_dict()
-    say_table(
-        [
-            {
-                "domain": domain.name,
-                "documents": domain.n_docs,
-                "tokens": domain.n_tokens,
-                "natural": weights[domain.name],
-                **({"epochs": epochs[domain.name]} if epochs else {}),
-            }
-            for domain in corpus.domains
-        ]
-    )
+    rows = [
+        {
+            "domain": domain.name,
+            "documents": domain.n_docs,
+            "tokens": domain.n_tokens,
+            "natural": weights[domain.name],
+            **({"epochs": epochs[domain.name]} if epochs else {}),
+        }
+        for domain in corpus.domains
+    ]
+    if as_json:
+        say_json(rows)
+        return
+    say(f"{corpus.name}: {sum(domain.n_tokens or 0 for domain in corpus.domains):,} tokens, counted by their index")
+    say_table(rows)
 
 
 @app.command()
@@ -136,6 +146,7 @@ def split(
     splitter: str = typer.Argument(..., help=SPLITTER, autocompletion=SPLITTERS),
     out: Path = typer.Option(..., "--out", "-o", help="Folder of the new corpus."),
     jobs: int | None = JOBS,
+    as_json: bool = JSON_OPTION,
     quiet: bool = QUIET_OPTION,
 ) -> None:
     """The same documents in other domains, under the same tokenizer; the model that names them is kept.
@@ -144,7 +155,7 @@ def split(
     """
     with lines(quiet) as progress:
         mixdesk.split_corpus(folder, out, splitter, jobs=jobs, progress=progress)
-    _say(mixdesk.show_corpus(out))
+    _say(mixdesk.show_corpus(out), as_json=as_json)
 
 
 @app.command()
@@ -179,24 +190,29 @@ def show(
     Example: mixdesk corpus show corpus --samples 2
     """
     facts = mixdesk.show_corpus(folder, samples=samples)
+    _say(facts, as_json=as_json)
     if as_json:
-        say_json(facts)
         return
-    _say(facts)
     if samples:
         _say_samples(facts)
     if overlap:
         _say_overlap(facts)
 
 
-def _say(facts: dict[str, Any]) -> None:
+def _say(facts: dict[str, Any], *, as_json: bool = False) -> None:
+    """What `corpus show` shows."""
+    if as_json:
+        say_json(facts)
+        return
     tokenizer, domains = facts["tokenizer"], facts["domains"]
     total = sum(row["tokens"] or 0 for row in domains)
     say(f"{facts['name']}: {total:,} training tokens, tokenizer {tokenizer['name']} ({tokenizer['vocab_size']:,})")
     say_table(
         [
             {
-                **{key: row[key] for key in ("domain", "documents", "bytes", "tokens", "natural", "bytes per token")},
+                **{key: row[key] for key in ("domain", "documents")},
+                "bytes": row["bytes"] or None,
+                **{key: row[key] for key in ("tokens", "natural", "bytes per token")},
                 "tokens of a document (median)": None
                 if (size := row["tokens of a document"][1]) is None
                 else round(size),
@@ -208,6 +224,7 @@ def _say(facts: dict[str, Any]) -> None:
         ]
     )
     if facts["sets"]:
+        say()
         say_table(facts["sets"])
     steps = [
         {
@@ -220,6 +237,7 @@ def _say(facts: dict[str, Any]) -> None:
         for step in facts["steps"]
     ]
     if steps:
+        say()
         say_table(steps)
     left: dict[str, int] = {}
     for one in facts["removed"]:
@@ -227,6 +245,7 @@ def _say(facts: dict[str, Any]) -> None:
     for one in facts["skipped"]:
         left[f"skipped: {one['reason']}"] = one["n"]
     if left:
+        say()
         say_table([{"left out": reason, "documents": n} for reason, n in left.items()])
     _say_leaks(facts["leaks"])
     lost: dict[str, int] = {}
@@ -254,7 +273,7 @@ def _say_leaks(leaks: dict[str, Any]) -> None:
             }
         )
     if rows:
-        say_table(rows, title="Hits against evaluation sets, before anything was removed:")
+        say_table(rows, title="\nHits against evaluation sets, before anything was removed:")
 
 
 def _bars(counts: list[int]) -> str:
@@ -285,9 +304,9 @@ def _say_overlap(facts: dict[str, Any]) -> None:
         return
     names, most = found["names"], []
     for i, row in enumerate(found["windows"]):
-        most += [(share, names[i], names[j]) for j, share in enumerate(row) if j != i and share]
+        most += [(share, names[i], names[j]) for j, share in enumerate(row) if j != i and share >= LEAST_SHOWN]
     for name, row in zip(found["sets"], found["leaked"], strict=True):
-        most += [(share, f"set {name}", names[j]) for j, share in enumerate(row) if share]
+        most += [(share, f"set {name}", names[j]) for j, share in enumerate(row) if share >= LEAST_SHOWN]
     say(f"\nShared {found['window_words']}-word windows, the most first")
     say_table([{"of": a, "found in": b, "share": share} for share, a, b in sorted(most, reverse=True)[:20]])
     for warning in found["warnings"]:

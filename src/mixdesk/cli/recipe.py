@@ -186,6 +186,7 @@ def export(  # noqa: PLR0913  (its parameters are the command line)
 def check(
     path: Path = typer.Argument(..., help="A recipe.json, the study folder that holds it, or a folder of an export."),
     samples: int = typer.Option(100_000, help="Of an export: samples to draw."),
+    as_json: bool = JSON_OPTION,
 ) -> None:
     """Judge by exit code: 0 where this recipe is what to train on, 3 where it is not.
 
@@ -195,13 +196,17 @@ def check(
     Example: mixdesk recipe check my-study && ./train.sh
     """
     if (path / SIDECAR).is_file():
-        raise typer.Exit(print_verification(mixdesk.verify_export(path, samples)))
+        found = mixdesk.verify_export(path, samples)
+        if as_json:
+            say_json(to_data(found))
+        raise typer.Exit(print_verification(found, as_json=as_json))
     verdict = mixdesk.read_recipe(path).verdict
-    say(verdict.headline)
-    if verdict.recommended == "recipe":
-        return
-    say(f"{verdict.reason}\n{verdict.remedy}")
-    raise typer.Exit(3)
+    is_advised = verdict.recommended == "recipe"
+    if as_json:
+        say_json(to_data(verdict))
+    else:
+        say(verdict.headline if is_advised else f"{verdict.headline}\n{verdict.reason}\n{verdict.remedy}")
+    raise typer.Exit(0 if is_advised else 3)
 
 
 @app.command()
@@ -214,6 +219,8 @@ def confirm(
     quiet: bool = QUIET_OPTION,
 ) -> None:
     """Train the recipe and its rivals at the target rung and compare in pairs.
+
+    Of a study without a trainer the trials are asked, for `study ask` to hand out; after `study tell` confirm again.
 
     Example: mixdesk recipe confirm my-study --replicates 5
     """

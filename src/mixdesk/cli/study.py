@@ -70,7 +70,7 @@ def schema() -> None:
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0913  (its parameters are the command line)
     folder: Path = FOLDER,
     trials: int | None = typer.Option(None, help="Stop after this many more trials. Default: the budget."),
     jobs: int | None = typer.Option(None, help="Workers of one thread each. Default: all cores."),
@@ -80,6 +80,7 @@ def run(
     address: str | None = typer.Option(None, help="Of the Ray cluster: auto or HOST:PORT. Default: this machine's."),
     live: bool = typer.Option(False, "--live", help="Serve the desk on this machine while trials run."),
     port: int | None = typer.Option(None, help="Of the live desk. Default: a free one."),
+    as_json: bool = JSON_OPTION,
     quiet: bool = QUIET_OPTION,
 ) -> None:
     """Ask and train until the budget is spent; goes on where an interrupted run stopped.
@@ -89,20 +90,20 @@ def run(
     study = mixdesk.open_study(folder)
     if port is not None and not live:
         raise InputError("`--port` is for the live desk", value=port, bound="with --live", remedy="add `--live`")
-    with _live(study, port) if live else nullcontext(), lines(quiet) as progress:
+    with _live(study, port, is_aside=as_json) if live else nullcontext(), lines(quiet) as progress:
         done = mixdesk.run_study(study, trials=trials, jobs=jobs, progress=progress, runner=runner, address=address)
     spent = _spent(study.view())
-    if spent and not done.n_done + done.n_diverged + done.n_failed:
+    if spent and not done.n_done + done.n_diverged + done.n_failed and not as_json:
         say(spent)
         return
-    print_study(study)
+    print_study(study, as_json=as_json)
 
 
 @contextmanager
-def _live(study: Study, port: int | None) -> Iterator[None]:
-    """The live desk, its address said on a line of its own."""
+def _live(study: Study, port: int | None, *, is_aside: bool) -> Iterator[None]:
+    """The live desk, its address said on a line of its own; aside: on standard error, beside JSON."""
     with mixdesk.live_desk(study, port or 0) as address:
-        say(f"The desk, live: {address}")
+        typer.echo(f"The desk, live: {address}", err=is_aside)
         sys.stdout.flush()
         yield
 
@@ -199,6 +200,7 @@ def import_(  # noqa: PLR0913  (its parameters are the command line)
     natural: list[str] = typer.Option([], help="DOMAIN=WEIGHT of the natural mixture, any unit; may be repeated."),
     higher: list[str] = typer.Option([], help="Metrics that are better higher: names or '*acc*'; may be repeated."),
     unit: str = typer.Option("", help="Unit of the scores, for the page."),
+    as_json: bool = JSON_OPTION,
 ) -> None:
     """A study from tables of past runs, joined by run id.
 
@@ -219,9 +221,9 @@ def import_(  # noqa: PLR0913  (its parameters are the command line)
         higher=_split(higher),
         unit=unit,
     )
-    for note in study.notes:
+    for note in () if as_json else study.notes:
         say(f"note: {note}")
-    print_study(study)
+    print_study(study, as_json=as_json)
 
 
 @app.command()

@@ -149,7 +149,8 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4f}".replace("-", "−") if abs(value) < 1e5 else f"{value:.3g}"
+        # What rounds to zero has no sign.
+        return f"{value:z.4f}".replace("-", "−") if abs(value) < 1e5 else f"{value:.3g}"
     if isinstance(value, int):
         return f"{value:,}"
     # First each long word (a name), so that the others of its cell stay readable, then the cell.

@@ -138,7 +138,8 @@ def _say_price(made: Plan, ground: Ground) -> None:
 
     natural, run = Mixture.natural(ground.corpus), Scale(n_tokens=made.wish.n_tokens)
     most = max(natural.epochs(ground.corpus, run), key=lambda pair: pair[1])
-    say(f"\nThe final run passes the corpus {most[1]:.3g} times if it is drawn as it is.")
+    times = "once" if f"{most[1]:.3g}" == "1" else f"{most[1]:.3g} times"
+    say(f"\nThe final run passes the corpus {times} if it is drawn as it is.")
     say(f"{counted(made.wish.n_trials or 0, 'run')} of {made.wish.n_proxy or 0:,} tokens.")
     if made.config.trainer is not None:
         say(f"{made.flops:.2g} FLOPs, about {duration(made.seconds)} on {ground.cores} cores.")

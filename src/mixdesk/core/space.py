@@ -362,7 +362,7 @@ def _apply_tiers(sides: _Bounds, constraints: Constraints) -> None:
 
 
 def _cap_words(name: str, epochs: float, tokens: dict[str, int], run: int) -> str:
-    return f"{name} ≤ {epochs:g} epochs ({epochs * tokens[name] / run:.3g} of the run)"
+    return f"{name} ≤ {epochs:g} epoch{'' if epochs == 1.0 else 's'} ({epochs * tokens[name] / run:.3g} of the run)"
 
 
 def _apply_epochs(sides: _Bounds, constraints: Constraints, tokens: dict[str, int], run: int | None) -> None:
@@ -389,7 +389,7 @@ def _apply_epochs(sides: _Bounds, constraints: Constraints, tokens: dict[str, in
         sides.upper(i, epochs * tokens[names[i]] / run, _cap_words(names[i], epochs, tokens, run))
     for i, epochs in exact:
         share = epochs * tokens[names[i]] / run
-        words = f"{names[i]} = {epochs:g} epochs ({share:.3g} of the run)"
+        words = f"{names[i]} = {epochs:g} epoch{'' if epochs == 1.0 else 's'} ({share:.3g} of the run)"
         sides.lower(i, share, words)
         sides.upper(i, share, words)
 

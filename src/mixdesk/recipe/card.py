@@ -69,7 +69,7 @@ def told(card: PredictionCard, view: StudyView) -> tuple[dict[str, dict[str, lis
         "no fresh run of the recipe is known",
         value="0 runs",
         bound="at least one",
-        remedy="confirm the recipe, or give the big run's results as a table",
+        remedy="confirm the recipe, or give the big run's results with --scores",
     )
 
 

@@ -169,7 +169,8 @@ def _warnings(view: StudyView, recipe: Recipe) -> tuple[str, ...]:
     often = [(name, epochs) for name, epochs in recipe.epochs if epochs > 4.0 + 1e-6]
     out += [f"`{name}` is repeated {epochs:.1f} times; beyond 4 epochs repeats teach less." for name, epochs in often]
     if view.natural is None:
-        out.append("The natural mixture is unknown: no token counts were given.")
+        lacking = "no token counts were given" if view.corpus is None else "not every domain has a token count"
+        out.append(f"The natural mixture is unknown: {lacking}.")
     return tuple(out)
 
 

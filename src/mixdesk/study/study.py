@@ -385,7 +385,7 @@ def _toml(value: Any, depth: int) -> str:
         inner = (
             f"{key if BARE_KEY.fullmatch(key) else _toml(key, 1)} = {_toml(item, 1)}" for key, item in known.items()
         )
-        return "{ " + ", ".join(inner) + " }"
+        return "{ " + ", ".join(inner) + " }" if known else "{}"
     if isinstance(value, list):
         items = [_toml(item, 1) for item in value]
         if depth == 0 and any(isinstance(item, Mapping) for item in value):
