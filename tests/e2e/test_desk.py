@@ -463,6 +463,12 @@ def test_figures_give_their_numbers_and_their_picture(desks: Any) -> None:
     with desk.page.expect_download() as waiting:
         menu.get_by_role("button", name="SVG").click()
     assert Path(waiting.value.path()).read_text(encoding="utf-8").startswith("<svg")
+    menu.locator("summary").click()
+    menu.get_by_role("button", name="Explain").click()
+    told = desk.page.locator("#predict .told").inner_text()
+    assert "f_m(w) = c_m + Σ_h exp(t_mh · w)" in told
+    assert "Data Mixing Laws" in told
+    assert desk.page.locator("#residuals .told").is_hidden()
     assert desk.page.locator(".figmenu").count() == desk.page.locator(".fig").count() + 1
     assert desk.said == []
 
@@ -580,6 +586,18 @@ def test_without_scripts_the_answer_stands(desks: Any) -> None:
     for part in ("h1", ".strip.big", "#checks", "#table", "#trials"):
         assert desk.page.locator(part).is_visible(), part
     assert "The faders need scripts" in desk.page.locator("#explore").inner_text()
+
+
+def test_the_league_sorts_by_any_head(desks: Any) -> None:
+    desk = desks("confirmed", shared=True)
+    laws = "return [...document.querySelectorAll('#league tbody tr')].map(r => r.cells[0].textContent)"
+    assert desk.run(laws) == ["exponential", "trees"]
+    head = desk.page.locator("#league th button", has_text="rank")
+    head.click()
+    assert desk.run(laws) == ["trees", "exponential"]
+    head.click()
+    assert desk.run(laws) == ["exponential", "trees"]
+    assert desk.page.locator("#league th", has_text="rank").get_attribute("aria-sort") == "descending"
 
 
 def test_trials_sort_and_download(desks: Any) -> None:

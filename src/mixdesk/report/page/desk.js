@@ -23,6 +23,7 @@ window.mixdesk = (parts => {
   }
   const figures = parts.figures(context), trials = parts.trials(context);
 
+  for (const table of document.querySelectorAll("table.sorts")) parts.atoms.sorts(table);
   function theme(name, save) {
     document.documentElement.dataset.theme = name; const toggle = $("theme"); toggle.hidden = false; toggle.textContent = name === "dark" ? "Light" : "Dark"; toggle.setAttribute("aria-label", `Switch to the ${name === "dark" ? "light" : "dark"} theme`);
     if (save) try { localStorage.setItem("desk-theme", name); } catch { /* a file may have no storage */ }

@@ -117,7 +117,7 @@
     function menus() {
       for (const id of Object.keys(specs)) {
         const card = $(id).closest(".card"), extra = choices(id);
-        parts.menu(card, id, () => numbers(id), () => picture(id));
+        parts.menu(card, id, () => numbers(id), () => picture(id), DATA.explain[id]);
         if (extra) card.insertBefore(h("p", { class: "picks" }, extra), $(id));
       }
     }
@@ -150,10 +150,13 @@
     return { draw, repaint: () => drawn.forEach(figure), numbers };
   };
 
-  // The menu of a card: the numbers as CSV, the picture as SVG.
-  parts.menu = (card, name, numbers, picture) => {
-    const menu = h("details", { class: "figmenu" }, h("summary", { "aria-label": "Save this figure" }, "⋯"),
-      h("div", {}, button("CSV of its numbers", () => { save(name + ".csv", "text/csv", numbers()); menu.open = false; }), button("SVG", () => { picture(); menu.open = false; })));
+  // The menu of a card: the numbers as CSV, the picture as SVG, and what it is: formula, paper, what we do differently.
+  parts.menu = (card, name, numbers, picture, explained) => {
+    const told = h("dl", { class: "told", hidden: true, tabindex: -1 }, explained.flatMap(([term, text]) => [h("dt", {}, term), h("dd", {}, text)]));
+    card.insertBefore(told, card.querySelector(":scope > .foot"));
+    const menu = h("details", { class: "figmenu" }, h("summary", { "aria-label": "Menu of this figure" }, "⋯"),
+      h("div", {}, button("CSV of its numbers", () => { save(name + ".csv", "text/csv", numbers()); menu.open = false; }), button("SVG", () => { picture(); menu.open = false; }),
+        button("Explain", () => { told.hidden = !told.hidden; menu.open = false; if (!told.hidden) told.focus(); })));
     card.classList.add("has-menu"); card.append(menu);
     menu.addEventListener("keydown", e => { if (e.key === "Escape") { menu.open = false; menu.firstChild.focus(); } });
     document.addEventListener("click", e => { if (!menu.contains(e.target)) menu.open = false; });
