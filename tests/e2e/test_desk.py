@@ -408,6 +408,53 @@ def test_a_trial_pointed_at_lights_up_everywhere(desks: Any) -> None:
     assert desk.said == []
 
 
+def test_a_brush_on_an_axis_dims_the_others_everywhere(desks: Any) -> None:
+    desk = desks("confirmed")
+    view, _ = VARIANTS["confirmed"]()
+    desk.scroll_through()
+    labels = desk.run("return JSON.parse(document.getElementById('data').textContent).bands.map(b => b.members[0])")
+    share = {trial.id: trial.spec.mixture.over(view.domains)[labels[0]] for trial in view.trials}
+    # Drawn with the mouse along the first axis, from 20 to 70 %.
+    box = desk.page.locator("#fig-tried").bounding_box()
+    x, *ends = desk.run(
+        """
+        const {xaxis, yaxis} = document.getElementById('fig-tried')._fullLayout;
+        return [xaxis._offset + xaxis.d2p(0), ...[.2, .7].map(w => yaxis._offset + yaxis.d2p(Math.sqrt(w)))];
+        """
+    )
+    desk.page.mouse.move(box["x"] + x, box["y"] + ends[0])
+    desk.page.mouse.down()
+    desk.page.mouse.move(box["x"] + x, box["y"] + ends[1], steps=4)
+    desk.page.mouse.up()
+    fields = [float(desk.page.get_by_label(f"brush {end}").input_value()) for end in ("from", "to")]
+    assert fields == pytest.approx([20.0, 70.0], abs=0.8)
+    wanted = {key for key, w in share.items() if fields[0] <= 100 * w <= fields[1]}
+    assert 0 < len(wanted) < len(share)
+    rows = "return [...document.querySelectorAll('#raw tbody tr')].map(row => row.dataset.t)"
+    assert set(desk.run(rows)) == wanted
+    proxies = len(wanted & {trial.id for trial in view.at()})
+    path = "document.querySelector('#' + id + ' .kept').getAttribute('d')"
+    marks = f"return a[0].map(id => ({path}.match(/M/g) || []).length)"
+    figures = ["fig-tried", "fig-predict", "fig-residuals", "fig-tradeoff"]
+    assert desk.run(marks, figures) == [proxies] * 4
+    assert desk.page.locator(".fig.brushed").count() == 4
+    # The same by keys, and gone with Escape.
+    desk.page.get_by_label("brush on").select_option("objective")
+    desk.page.get_by_label("brush from").fill("0")
+    desk.page.get_by_label("brush to").fill("0.68")
+    best = {
+        trial.id
+        for trial in view.trials
+        if view.objective.value(np.array([trial.final[m.name] for m in view.metrics]), view.metrics) <= 0.68
+    }
+    assert set(desk.run(rows)) == best
+    desk.page.keyboard.press("Escape")
+    assert len(desk.run(rows)) == len(view.trials)
+    assert desk.page.locator(".fig.brushed").count() == 0
+    assert desk.run(marks, figures) == [0] * 4
+    assert desk.said == []
+
+
 @pytest.mark.slow
 def test_the_mouse_over_a_dot_points_at_its_trial(desks: Any) -> None:
     desk = desks("confirmed")
@@ -464,6 +511,12 @@ def test_figures_give_their_numbers_and_their_picture(desks: Any) -> None:
     with desk.page.expect_download() as waiting:
         menu.get_by_role("button", name="SVG").click()
     assert Path(waiting.value.path()).read_text(encoding="utf-8").startswith("<svg")
+    menu.locator("summary").click()
+    menu.get_by_role("button", name="Explain").click()
+    told = desk.page.locator("#predict .told").inner_text()
+    assert "f_m(w) = c_m + Σ_h exp(t_mh · w)" in told
+    assert "Data Mixing Laws" in told
+    assert desk.page.locator("#residuals .told").is_hidden()
     assert desk.page.locator(".figmenu").count() == desk.page.locator(".fig").count() + 1
     assert desk.said == []
 
@@ -581,6 +634,18 @@ def test_without_scripts_the_answer_stands(desks: Any) -> None:
     for part in ("h1", ".strip.big", "#checks", "#table", "#trials"):
         assert desk.page.locator(part).is_visible(), part
     assert "The faders need scripts" in desk.page.locator("#explore").inner_text()
+
+
+def test_the_league_sorts_by_any_head(desks: Any) -> None:
+    desk = desks("confirmed", shared=True)
+    laws = "return [...document.querySelectorAll('#league tbody tr')].map(r => r.cells[0].textContent)"
+    assert desk.run(laws) == ["exponential", "trees"]
+    head = desk.page.locator("#league th button", has_text="rank")
+    head.click()
+    assert desk.run(laws) == ["trees", "exponential"]
+    head.click()
+    assert desk.run(laws) == ["exponential", "trees"]
+    assert desk.page.locator("#league th", has_text="rank").get_attribute("aria-sort") == "descending"
 
 
 def test_trials_sort_and_download(desks: Any) -> None:

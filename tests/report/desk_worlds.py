@@ -338,7 +338,7 @@ def _evidence(
         ),
         "trees": (0.0126, 0.86, 0.72, 0.94, 0.0064, 0.88, 0.045),
     }
-    names = ("rmse", "spearman", "spearman:low", "spearman:high", "regret", "coverage", "width")
+    names = ("rmse", "spearman", "spearman:low", "spearman:high", "regret@1", "coverage", "width")
     scores = tuple(
         LeagueRow(law=law, metric="objective", measure=measure, value=value, n=n)
         for law, values in table.items()

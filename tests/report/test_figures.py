@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -120,6 +121,14 @@ def test_league_is_sorted_by_regret() -> None:
     found = figures.league(answers[0])
     assert [score.law for score in found] == ["exponential", "trees"]
     assert found[0].low == 0.93
+    worse = [
+        replace(row, value=0.3) if (row.law, row.measure) == ("exponential", "regret@1") else row
+        for row in answers[0].scores
+    ]
+    found = figures.league(replace(answers[0], scores=tuple(worse)))
+    assert [(score.law, score.regret1) for score in found] == [("trees", 0.0064), ("exponential", 0.3)]
+    rest = tuple(row for row in worse if row.measure != "regret@1")
+    assert [score.law for score in figures.league(replace(answers[0], scores=rest))] == ["exponential", "trees"]
 
 
 def test_curves_are_named_at_later_rungs_only() -> None:

@@ -23,6 +23,7 @@ from mixdesk.report import both, decide, doubt, figures, first, words
 from mixdesk.report.both import Beside
 from mixdesk.report.colours import Colour, palette
 from mixdesk.report.console import bands, console, trials
+from mixdesk.report.explain import explained
 from mixdesk.report.figures import Answer, Shared
 from mixdesk.report.markup import name, text
 
@@ -79,6 +80,7 @@ def parts_of(
                 "trials": trials(view, answers[0] if answers else None),
                 "bands": bands(view, lead),
                 "specs": specs,
+                "explain": explained(answers[0] if answers else None),
             }
         ),
         "js": _joined("js"),

@@ -205,7 +205,7 @@ def _league(view: StudyView, answer: Answer) -> str:
             f"<b>{name(s.law)}</b>" if s.law == mine else name(s.law),
             _number(s.rmse, 4),
             f'<span title="{text(span_of)}">{_number(s.spearman, 3)}</span>',
-            _number(s.regret1, 3),
+            _regret(s.regret1, max((one.regret1 or 0.0 for one in scores), default=0.0)),
             _number(s.regret5, 3),
             words.DASH if s.coverage is None else words.percent(s.coverage),
             _number(s.width, 2),
@@ -220,7 +220,13 @@ def _league(view: StudyView, answer: Answer) -> str:
     foot.append(f"bold: the law of the recipe, {text(', '.join(answer.recipe.provenance.references) or 'no paper')}")
     if len(scores) == 1:
         foot.append("one law was scored: mixdesk law compare adds others")
-    return card(title, question, table(tuple(head), rows), foot=tuple(foot), span=span, id_="league")
+    return card(title, question, table(tuple(head), rows, class_="sorts"), foot=tuple(foot), span=span, id_="league")
+
+
+def _regret(x: float | None, most: float) -> str:
+    """A regret with its bar, as a share of the largest in the table."""
+    share = 0.0 if x is None or most <= 0.0 else 100.0 * x / most
+    return f'<span class="regret"><i style="width:{share:.1f}%"></i></span>{_number(x, 3)}'
 
 
 def _number(x: float | None, digits: int) -> str:

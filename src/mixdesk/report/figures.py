@@ -395,7 +395,7 @@ _MEASURES = {
 
 
 def league(answer: Answer) -> tuple[Score, ...]:
-    """Each law's scores on the objective: those judged on most mixtures first, then the smallest error."""
+    """Each law's scores on the objective: those judged on most mixtures first, then the least regret."""
     laws: dict[str, dict[str, LeagueRow]] = {}
     for row in answer.scores:
         if row.metric == OBJECTIVE:
@@ -405,7 +405,9 @@ def league(answer: Answer) -> tuple[Score, ...]:
         number = {measure: row.value if math.isfinite(row.value) else None for measure, row in found.items()}
         fields = {field: number.get(measure) for field, measure in _MEASURES.items()}
         out.append(Score(law=law, n=max(row.n for row in found.values()), **fields))
-    return tuple(sorted(out, key=lambda s: (-s.n, s.rmse is None, s.rmse or 0.0, s.law)))
+    return tuple(
+        sorted(out, key=lambda s: (-s.n, *(x for v in (s.regret1, s.rmse) for x in (v is None, v or 0.0)), s.law))
+    )
 
 
 def shares(view: StudyView, answer: Answer) -> Shares | None:

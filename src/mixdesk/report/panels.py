@@ -411,7 +411,7 @@ def parallel(found: tuple[Tried, ...], labels: tuple[str, ...], unit: str) -> di
     label = (
         f"{words.plural(len(found), 'trial')} over {last} weights; objective {words.value(low)} to {words.value(high)}"
     )
-    return {**_spec(go.Figure(traces, layout), label), **_overlay()}
+    return {**_spec(go.Figure(traces, layout), label), **_overlay(), "brush": {"low": low, "high": high}}
 
 
 def ternary(found: tuple[Tried, ...], labels: tuple[str, str, str], unit: str) -> dict[str, Any]:

@@ -50,6 +50,19 @@
   const diff = x => { if (!Number.isFinite(x)) return "–"; const t = value(Math.abs(x)); return /[1-9]/.test(t) ? (x < 0 ? "−" : "+") + t : t; };
   const percent = w => (100 * w).toFixed(1);
 
+  // ---------- tables whose heads sort: numbers by value, missing last ----------
+  function sorts(table) {
+    const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
+    const of = (row, k) => row.cells[k].textContent.trim(), number = text => text === "–" ? null : Number.isFinite(parseFloat(text)) ? parseFloat(text) : text;
+    heads.forEach((head, k) => {
+      const names = [...head.childNodes]; head.append(h("button", { type: "button", onclick: () => {
+        const down = head.getAttribute("aria-sort") === "ascending" ? -1 : 1; for (const one of heads) one.removeAttribute("aria-sort"); head.setAttribute("aria-sort", down > 0 ? "ascending" : "descending");
+        const rows = [...body.rows].map(row => [number(of(row, k).replace("−", "-")), row]);
+        rows.sort(([a], [b]) => a === null || b === null ? (a === null) - (b === null) : (a > b ? 1 : a < b ? -1 : 0) * down); body.append(...rows.map(one => one[1]));
+      } }, names));
+    });
+  }
+
   // ---------- files to save ----------
   const cell = v => v == null || Number.isNaN(v) ? "" : /[",\r\n]/.test(String(v)) ? '"' + String(v).replaceAll('"', '""') + '"' : String(v);
   const csv = rows => rows.map(row => row.map(cell).join(",")).join("\r\n") + "\r\n";
@@ -67,5 +80,5 @@
   }
   const idle = window.requestIdleCallback ? go => requestIdleCallback(go, { timeout: 300 }) : go => setTimeout(go, 30);
 
-  parts.atoms = { h, s, shape, sign, middle, bdi, button, put, value, diff, percent, csv, save, copy, idle };
+  parts.atoms = { h, s, shape, sign, middle, bdi, button, put, value, diff, percent, sorts, csv, save, copy, idle };
 })(window.mixdeskParts ||= {});

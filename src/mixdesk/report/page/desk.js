@@ -8,10 +8,10 @@ window.mixdesk = (parts => {
 
   // A page without a law still points at trials.
   function pointer() {
-    const listeners = [], tell = () => listeners.forEach(listen => listen());
-    const store = { hot: null, pinned: null, on: (kind, listen) => { if (kind === "hot") listeners.push(listen); } };
-    store.point = n => { const next = store.pinned !== null ? store.pinned : n; if (next !== store.hot) { store.hot = next; tell(); } };
-    store.pin = n => { store.pinned = n === store.pinned ? null : n; store.hot = store.pinned; tell(); };
+    const listeners = {}, tell = kind => (listeners[kind] || []).forEach(listen => listen());
+    const store = { hot: null, pinned: null, brush: null, tell, on: (kind, listen) => (listeners[kind] ||= []).push(listen) };
+    store.point = n => { const next = store.pinned !== null ? store.pinned : n; if (next !== store.hot) { store.hot = next; tell("hot"); } };
+    store.pin = n => { store.pinned = n === store.pinned ? null : n; store.hot = store.pinned; tell("hot"); };
     return store;
   }
   const store = DESK ? parts.mixture({ DESK, TRIALS }) : pointer(), context = { DATA, DESK, TRIALS, store };
@@ -21,8 +21,9 @@ window.mixdesk = (parts => {
     context.families = [...new Set(context.channels.map(c => c.family))].map(family => { const mine = context.channels.filter(c => c.family === family); return { name: family, label: family, family, members: mine.map(c => c.members[0]), hue: mine[0].hue }; });
     parts.console(context); parts.effects(context);
   }
-  const figures = parts.figures(context), trials = parts.trials(context);
+  const figures = parts.figures(context), trials = parts.trials(context); parts.brush(context);
 
+  for (const table of document.querySelectorAll("table.sorts")) parts.atoms.sorts(table);
   function theme(name, save) {
     document.documentElement.dataset.theme = name; const toggle = $("theme"); toggle.hidden = false; toggle.textContent = name === "dark" ? "Light" : "Dark"; toggle.setAttribute("aria-label", `Switch to the ${name === "dark" ? "light" : "dark"} theme`);
     if (save) try { localStorage.setItem("desk-theme", name); } catch { /* a file may have no storage */ }

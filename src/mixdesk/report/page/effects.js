@@ -5,7 +5,7 @@
   const { h, s, bdi, put, value, percent, csv, save, idle } = parts.atoms;
   const WIDE = 168, TALL = 86, POINTS = 13, MOST = 24, SLICE = 8;
 
-  parts.effects = ({ DESK, TRIALS, store, channels, families, proxies }) => {
+  parts.effects = ({ DATA, DESK, TRIALS, store, channels, families, proxies }) => {
     const many = channels.length > MOST ? families : channels;
     const shown = many.slice().sort((a, b) => store.sumOf(b.members) - store.sumOf(a.members)).slice(0, MOST), order = many.filter(c => shown.includes(c));
     const weightOf = (row, members) => { let sum = 0; for (const i of members) sum += row[i]; return sum; };
@@ -71,7 +71,7 @@
         for (const [key, v] of [["x", k % 6 * (WIDE + 12)], ["y", Math.floor(k / 6) * (TALL + 28) + 20], ["width", WIDE], ["height", TALL]]) g.setAttribute(key, v);
         const title = s("text", { x: k % 6 * (WIDE + 12) + 4, y: Math.floor(k / 6) * (TALL + 28) + 14, "font-size": 11, "font-family": "sans-serif" }); title.textContent = p.channel.name; all.append(title, g); });
       save("effects.svg", "image/svg+xml", new XMLSerializer().serializeToString(all));
-    });
+    }, DATA.explain.effects);
     new IntersectionObserver(e => { isNear = e[e.length - 1].isIntersecting; if (isNear && isStale) start(); }, { rootMargin: "300px" }).observe(card);
     store.on("rest", start); store.on("locks", start); store.on("hot", point);
     store.on("moved", () => { round++; isStale = true; });

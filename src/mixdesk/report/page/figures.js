@@ -33,11 +33,11 @@
     function figure(id) {
       const node = $(id), [data, layout] = painted(id), isNew = !drawn.has(id);
       Plotly.react(node, data, layout, { displayModeBar: false, responsive: true });
-      drawn.add(id);
+      drawn.add(id); brushed(id);
       if (isNew && node.on) {
         const trial = e => index.get(e.points[0].customdata);
         node.on("plotly_hover", e => { const n = trial(e); if (n !== undefined) store.point(n); });
-        node.on("plotly_afterplot", () => { if (store.hot !== null && specs[id].overlay && specs[id].overlay.type !== "scatterternary") point(id); });
+        node.on("plotly_afterplot", () => { if (store.brush) brushed(id); if (store.hot !== null && specs[id].overlay && specs[id].overlay.type !== "scatterternary") point(id); });
         node.on("plotly_unhover", () => store.point(null));
         node.on("plotly_click", e => { const n = trial(e); if (n !== undefined) store.pin(n); });
         if (store.hot !== null) point(id);
@@ -60,12 +60,27 @@
       if (!specs[id].overlay) return;
       const node = $(id), at = store.hot === null ? null : placesOf(id).get(TRIALS.id[store.hot]);
       if (specs[id].overlay.type === "scatterternary") { Plotly.restyle(node, Object.fromEntries(["a", "b", "c"].map(k => [k, [at ? at[k] : []]])), [node.data.length - 1]); return; }
-      const { xaxis, yaxis, width, height } = node._fullLayout, layer = layers.get(id) || layers.set(id, s("svg", { class: "hotlayer", "aria-hidden": "true" }, s("path", {}))).get(id);
+      const mark = layerOf(id).lastChild;
+      mark.setAttribute("d", at ? trace(node, at, 6) : ""); mark.setAttribute("class", at && at.x.length > 1 ? "line" : "spot");
+    }
+    function layerOf(id) {
+      const node = $(id), layer = layers.get(id) || layers.set(id, s("svg", { class: "hotlayer", "aria-hidden": "true" }, s("path", {}), s("path", {}))).get(id);
       if (layer.parentNode !== node) node.append(layer);
-      const px = at ? at.x.map((x, i) => [xaxis._offset + xaxis.d2p(x), yaxis._offset + yaxis.d2p(at.y[i])]) : [];
-      layer.setAttribute("viewBox", `0 0 ${width} ${height}`);
-      layer.firstChild.setAttribute("d", px.length > 1 ? "M" + px.map(([x, y]) => `${x.toFixed(1)} ${y.toFixed(1)}`).join("L") : px.map(([x, y]) => `M${(x - 6).toFixed(1)} ${y.toFixed(1)}a6 6 0 1 0 12 0a6 6 0 1 0-12 0`).join(""));
-      layer.firstChild.setAttribute("class", px.length > 1 ? "line" : "spot");
+      layer.setAttribute("viewBox", `0 0 ${node._fullLayout.width} ${node._fullLayout.height}`);
+      return layer;
+    }
+    // One trial in a figure as a path: a line, or a circle of radius r.
+    function trace(node, at, r) {
+      const { xaxis, yaxis } = node._fullLayout, px = at.x.map((x, i) => [xaxis._offset + xaxis.d2p(x), yaxis._offset + yaxis.d2p(at.y[i])]);
+      return px.length > 1 ? "M" + px.map(([x, y]) => `${x.toFixed(1)} ${y.toFixed(1)}`).join("L") : px.map(([x, y]) => `M${(x - r).toFixed(1)} ${y.toFixed(1)}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0-${2 * r} 0`).join("");
+    }
+    // Under a brush a figure is dim, and the trials in the brush are drawn over it.
+    function brushed(id) {
+      const { overlay } = specs[id]; if (!overlay || overlay.type === "scatterternary") return;
+      const node = $(id); node.classList.toggle("brushed", Boolean(store.brush)); if (!store.brush && !layers.has(id)) return;
+      const all = placesOf(id), found = store.brush ? [...store.brush].map(n => all.get(TRIALS.id[n])).filter(Boolean) : [], kept = layerOf(id).firstChild;
+      kept.setAttribute("d", found.map(at => trace(node, at, 3.5)).join("")); kept.setAttribute("class", found.length && found[0].x.length > 1 ? "kept line" : "kept");
+      store.tell("drawn");
     }
 
     // ---------- what a figure may show instead: residuals over another axis, two other metrics ----------
@@ -117,7 +132,7 @@
     function menus() {
       for (const id of Object.keys(specs)) {
         const card = $(id).closest(".card"), extra = choices(id);
-        parts.menu(card, id, () => numbers(id), () => picture(id));
+        parts.menu(card, id, () => numbers(id), () => picture(id), DATA.explain[id]);
         if (extra) card.insertBefore(h("p", { class: "picks" }, extra), $(id));
       }
     }
@@ -146,14 +161,18 @@
       addEventListener("afterprint", () => { for (const id of drawn) { delete $(id).layout.width; delete $(id).layout.height; figure(id); } });
     }
     store.on("hot", () => drawn.forEach(point));
+    store.on("brush", () => drawn.forEach(brushed));
     menus();
     return { draw, repaint: () => drawn.forEach(figure), numbers };
   };
 
-  // The menu of a card: the numbers as CSV, the picture as SVG.
-  parts.menu = (card, name, numbers, picture) => {
-    const menu = h("details", { class: "figmenu" }, h("summary", { "aria-label": "Save this figure" }, "⋯"),
-      h("div", {}, button("CSV of its numbers", () => { save(name + ".csv", "text/csv", numbers()); menu.open = false; }), button("SVG", () => { picture(); menu.open = false; })));
+  // The menu of a card: the numbers as CSV, the picture as SVG, and what it is: formula, paper, what we do differently.
+  parts.menu = (card, name, numbers, picture, explained) => {
+    const told = h("dl", { class: "told", hidden: true, tabindex: -1 }, explained.flatMap(([term, text]) => [h("dt", {}, term), h("dd", {}, text)]));
+    card.insertBefore(told, card.querySelector(":scope > .foot"));
+    const menu = h("details", { class: "figmenu" }, h("summary", { "aria-label": "Menu of this figure" }, "⋯"),
+      h("div", {}, button("CSV of its numbers", () => { save(name + ".csv", "text/csv", numbers()); menu.open = false; }), button("SVG", () => { picture(); menu.open = false; }),
+        button("Explain", () => { told.hidden = !told.hidden; menu.open = false; if (!told.hidden) told.focus(); })));
     card.classList.add("has-menu"); card.append(menu);
     menu.addEventListener("keydown", e => { if (e.key === "Escape") { menu.open = false; menu.firstChild.focus(); } });
     document.addEventListener("click", e => { if (!menu.contains(e.target)) menu.open = false; });

@@ -1,6 +1,6 @@
 "use strict";
 // The store: one mixture whose weights always sum to one, locks, undo, and the trial that is pointed at. Panels
-// subscribe to "moved", "frame" (the one that shows it), "rest" (70 ms later), "locks", "undo", "open" and "hot".
+// subscribe to "moved", "frame" (the one that shows it), "rest" (70 ms later), "locks", "undo", "open", "hot", "brush" and "drawn" (a figure).
 (parts => {
   const { diff, value } = parts.atoms;
   const BURST = 350, REST = 70, SPEECH = 500, MOST_STEPS = 200;
@@ -25,7 +25,7 @@
       presets.push({ name: "natural^0.7", weights: raised.map(w => w / sum), is_derived: true });
     }
     const preset = name => presets.find(p => p.name === name);
-    const store = { hot: null, pinned: null, mixture: preset(DESK.start).weights.slice(), locks: DESK.domains.map(() => false), undo: [], redo: [], now: null, open: new Set(), say: () => {} };
+    const store = { hot: null, pinned: null, brush: null, mixture: preset(DESK.start).weights.slice(), locks: DESK.domains.map(() => false), undo: [], redo: [], now: null, open: new Set(), say: () => {} };
 
     // ---------- objective, interval, region ----------
     function objective(row) {

@@ -30,7 +30,7 @@
       const find = h("input", { type: "search", class: "find", placeholder: "find a trial, a state, a rung", "aria-label": "find trials", autocomplete: "off" }), count = h("span", { class: "u" });
       function fill() {
         const words = find.value.toLowerCase().split(/\s+/).filter(Boolean), text = n => `${TRIALS.id[n]} ${TRIALS.run[n]} ${TRIALS.state[n]} ${TRIALS.rung[n]}`.toLowerCase();
-        order = TRIALS.id.map((_, n) => n).filter(n => words.every(word => text(n).includes(word)));
+        order = TRIALS.id.map((_, n) => n).filter(n => (!store.brush || store.brush.has(n)) && words.every(word => text(n).includes(word)));
         if (sorted) {
           const { k, down } = sorted, of = column[k], key = new Map(order.map(n => [n, of(n)]));
           order.sort((a, b) => { const x = key.get(a), y = key.get(b); if (x == null || y == null) return (x == null) - (y == null); return (x > y ? 1 : x < y ? -1 : 0) * down; });
@@ -41,7 +41,7 @@
         const down = head.getAttribute("aria-sort") === "ascending" ? -1 : 1; heads.forEach(one => one.removeAttribute("aria-sort")); head.setAttribute("aria-sort", down > 0 ? "ascending" : "descending");
         sorted = { k, down }; fill();
       }));
-      find.addEventListener("input", fill);
+      find.addEventListener("input", fill); store.on("brush", fill);
       wrap.classList.add("virtual"); wrap.addEventListener("scroll", () => show(false), { passive: true });
       const at = event => { const one = event.target.closest("tr[data-n]"); return one ? +one.dataset.n : null; };
       body.addEventListener("pointerover", e => store.point(at(e)));
