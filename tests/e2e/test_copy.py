@@ -27,7 +27,7 @@ pytestmark = [
 ]
 # Domain → words of a document: a slash, quotes and letters that JSON could escape are in the names.
 TEXTS = {"books": 200, "code/py": 20, "web/«high»": 60, 'web/<b>"low"': 40}
-EVERY = ["megatron", "nemo", "megatron_bridge", "nanotron", "litgpt", "torchtitan", "weights"]
+EVERY = ["megatron", "nemo", "megatron_bridge", "neox", "nanotron", "litgpt", "torchtitan", "weights"]
 TRAINED = Verdict(name="better", state="predicted", headline="h", reason="r", remedy="m", recommended="recipe")
 
 

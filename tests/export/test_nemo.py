@@ -85,5 +85,7 @@ def test_neox_numbers_its_domains_in_a_byte(tmp_path: Path) -> None:
     many = order(sizes, (1.0, dict.fromkeys(sizes, 1.0 / 255)))
     with pytest.raises(InputError, match="at most 254"):
         Neox().export(many, tmp_path)
+    with pytest.raises(InputError, match="at most 254"):
+        Neox().snippet(many)
     assert not any(tmp_path.iterdir())
     Nemo().export(many, tmp_path)

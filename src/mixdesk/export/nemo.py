@@ -153,11 +153,7 @@ class Neox:
         Raises:
             InputError: a weight under two sequences, too many domains, or a number that it needs is not known.
         """
-        if len(order.names) > NEOX_MOST:
-            raise InputError(
-                "GPT-NeoX cannot blend so many domains", value=len(order.names), bound=f"at most {NEOX_MOST}",
-                remedy="merge domains",
-            )  # fmt: skip
+        _check_neox(order)
         export = _export("neox", order, out, _neox, fresh=None, restart=NEOX_RESTART)
         return replace(export, losses=(*export.losses, NEOX_OTHERS))
 
@@ -167,6 +163,7 @@ class Neox:
         Raises:
             InputError: too many domains, or a number that it needs is not known.
         """
+        _check_neox(order)
         return _blend(order, 0, _neox, fresh=False)
 
     def read(self, path: Path) -> Imported:
@@ -186,6 +183,14 @@ class Neox:
         """
         found = verify_blends(out, export, [_words(out / stage.files[0], _of_neox) for stage in export.stages], n)
         return replace(found, how=f"GPT-NeoX was not run: it blends by Megatron's rule. {found.how}")
+
+
+def _check_neox(order: Order) -> None:
+    if len(order.names) > NEOX_MOST:
+        raise InputError(
+            "GPT-NeoX cannot blend so many domains", value=len(order.names), bound=f"at most {NEOX_MOST}",
+            remedy="merge domains",
+        )  # fmt: skip
 
 
 def _export(target: str, order: Order, out: Path, form: _Form, *, fresh: bool | None, restart: str = RESTART) -> Export:
