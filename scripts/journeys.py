@@ -296,6 +296,14 @@ Mixtures are left out and predicted; the last line says what more runs would bri
 A metric may be kept from getting worse. With a guard on code the answer changes:
 """)
     story.run("mixdesk recipe make my-study --guard 'bpb/domain/code/library<=natural+0.02' -o guarded.json | head -24")
+    story.say("""
+Tables hold no token counts. Where a set may run short, its tokens are told with the question: here a run of 1B tokens,
+and 100M of docstrings that no reader should see more than four times.
+""")
+    story.run(
+        "mixdesk recipe make my-study --max-epochs 4 --n-tokens 1B --tokens prose/docstrings=100M \\\n"
+        "    -o capped.json | head -20"
+    )
     story.say("## Weak evidence is said to be weak")
     story.run("head -8 mixtures.csv > few.csv")
     story.run("mixdesk study import --mixtures few.csv --scores scores.csv --objective bpb/set/manual -o few | head -2")

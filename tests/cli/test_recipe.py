@@ -297,7 +297,7 @@ def test_a_study_without_a_trainer_is_confirmed_by_ask_and_tell(world: World, tm
     run("make", tmp_path, *LAW)
     waits = run("confirm", tmp_path, "--replicates", "3", "--quiet", code=3)
     assert "found 12 trials of the recipe and its rivals at `big` that wait" in waits
-    assert f"`mixdesk study ask {tmp_path} -n 12`" in waits
+    assert f"`mixdesk study ask {tmp_path} -n 12 -o asked.jsonl`" in waits
     assert answered(12) == {"big"}
     assert "in 3 fresh pairs of runs" in run("confirm", tmp_path, "--replicates", "3", "--quiet")
 

@@ -252,8 +252,8 @@ def confirm_recipe(
                 "the confirmation waits for answers, as the study has no trainer",
                 value=f"{len(waiting)} trials of the recipe and its rivals at `{view.rungs[-1].label}` that wait",
                 bound="their answers",
-                remedy=f"hand them out with `mixdesk study ask {study.folder} -n {len(waiting)}`, train them, `mixdesk "
-                "study tell` the answers, and confirm again",
+                remedy=f"hand them out with `mixdesk study ask {study.folder} -n {len(waiting)} -o asked.jsonl`, train "
+                "them, `mixdesk study tell` the answers, and confirm again",
             )
     else:
         trainer = make_trainer(study)
