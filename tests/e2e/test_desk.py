@@ -409,7 +409,7 @@ def test_a_trial_pointed_at_lights_up_everywhere(desks: Any) -> None:
 
 
 def test_a_brush_on_an_axis_dims_the_others_everywhere(desks: Any) -> None:
-    desk = desks("confirmed")
+    desk = desks("confirmed", shared=True)
     view, _ = VARIANTS["confirmed"]()
     desk.scroll_through()
     labels = desk.run("return JSON.parse(document.getElementById('data').textContent).bands.map(b => b.members[0])")
@@ -493,7 +493,7 @@ def test_three_domains_lie_in_a_triangle(desks: Any) -> None:
 
 
 def test_figures_give_their_numbers_and_their_picture(desks: Any) -> None:
-    desk = desks("confirmed")
+    desk = desks("confirmed", shared=True)
     _, answers = VARIANTS["confirmed"]()
     desk.page.locator("#fig-predict").scroll_into_view_if_needed()
     desk.page.locator("#fig-predict .main-svg").first.wait_for(timeout=40_000)

@@ -26,7 +26,7 @@ def by(answer: Answer, law: str) -> Answer:
 def test_a_law_is_explained_from_its_own_words(answer: Answer) -> None:
     rows = explained(answer)["fig-predict"]
     said = dict(rows)
-    assert said["formula"].startswith("f_m(w) = c_m + Σ_h exp(t_mh · w)")
+    assert said["formula"] == "f_m(w) = c_m + Σ_h exp(t_mh · w), h = 1 … n_terms"
     assert said["law"].startswith("exponential: ")
     assert said["what we do differently"].startswith("damped least squares in place of a Huber loss")
     papers = [text for term, text in rows if term == "paper"]

@@ -67,3 +67,9 @@ def test_one_metric_against_another_names_the_mixtures() -> None:
     assert dots["x"] == pytest.approx([row[one] for row in found.values], rel=1e-6)
     xs, ys = tried.undominated(dots["x"], dots["y"], (found.signs[one], found.signs[two]))
     assert (steps["x"], steps["y"]) == (pytest.approx(xs), pytest.approx(ys))
+
+
+def test_names_are_text_to_plotly() -> None:
+    found = tuple(tried.Tried(trial=str(k), shares=(0.25 * k, 1 - 0.25 * k), value=float(k)) for k in range(4))
+    spec = panels.parallel(found, ("a\"b'c", "<b> & c"), "")
+    assert spec["layout"]["xaxis"]["ticktext"][:2] == ["a\"b'c", "&lt;b&gt; &amp; c"]

@@ -19,7 +19,7 @@ from mixdesk.report.tried import N_BEST, Held, Residual, Tradeoff, Tried, undomi
 SYMBOLS = {RECIPE: "diamond", "best seen": "triangle-up-open", "natural": "circle-open", "uniform": "square-open"}
 DASHES = {RECIPE: "solid", "best seen": "dashdot", "natural": "dash", "uniform": "dot"}
 # Where a mixture's name stands beside its sign: names of mixtures that lie close do not cover one another.
-BESIDE = {RECIPE: "bottom center", "best seen": "top left", "natural": "top right"}
+BESIDE = {RECIPE: "bottom left", "best seen": "top left", "natural": "top right"}
 # Points up to which each has a bar or a stem. All are SVG: Plotly's WebGL needs `eval`, and the page's policy
 # forbids it.
 FEW = 1000
@@ -38,12 +38,12 @@ def _spec(figure: go.Figure, label: str) -> dict[str, Any]:
 def _layout(x: str, y: str, **more: Any) -> go.Layout:
     return go.Layout(
         xaxis={
-            "title": {"text": html.escape(x), "standoff": 8, "font": {"size": 12}},
+            "title": {"text": _plain(x), "standoff": 8, "font": {"size": 12}},
             "zeroline": False,
             **more.pop("xaxis", {}),
         },
         yaxis={
-            "title": {"text": html.escape(y), "standoff": 6, "font": {"size": 12}},
+            "title": {"text": _plain(y), "standoff": 6, "font": {"size": 12}},
             "zeroline": False,
             **more.pop("yaxis", {}),
         },
@@ -52,6 +52,11 @@ def _layout(x: str, y: str, **more: Any) -> go.Layout:
         hovermode="closest",
         **more,
     )
+
+
+def _plain(name: str) -> str:
+    """A name as Plotly's text: it knows &lt; and &amp; but prints &quot; as it stands."""
+    return html.escape(name, quote=False)
 
 
 def _six(values: list[float]) -> list[float | None]:
@@ -76,7 +81,7 @@ def painted(spec: dict[str, Any]) -> go.Figure:
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"color": GREY, "size": 12},
-        title={"text": html.escape(spec["label"]), "font": {"size": 13}},
+        title={"text": _plain(spec["label"]), "font": {"size": 13}},
         margin={"t": 44},
     )
     figure.update_xaxes(**axis)
@@ -223,7 +228,7 @@ def learning(curves: tuple[Curve, ...], unit: str) -> dict[str, Any]:
 def confirmation(pairs: tuple[Paired, ...], unit: str) -> dict[str, Any]:
     """Per rival: the law's interval above, the fresh trials' interval and each replicate's difference below."""
     traces = []
-    names = [html.escape(pair.rival) for pair in pairs]
+    names = [_plain(pair.rival) for pair in pairs]
     for i, pair in enumerate(pairs):
         y = float(len(pairs) - 1 - i)
         if pair.predicted is not None:
@@ -273,9 +278,9 @@ def overlap(found: Shared) -> dict[str, Any]:
         [
             ""
             if value is None
-            else f"{100 * value:.1f}\u202f% of {html.escape(a)} in {html.escape(b)}"
+            else f"{100 * value:.1f}\u202f% of {_plain(a)} in {_plain(b)}"
             if j < len(found.domains)
-            else f"{100 * value:.1f}\u202f% of the set {html.escape(b)} in {html.escape(a)}"
+            else f"{100 * value:.1f}\u202f% of the set {_plain(b)} in {_plain(a)}"
             for j, (b, value) in enumerate(zip((*found.domains, *found.sets), row, strict=True))
         ]
         for a, row in zip(found.domains, found.share, strict=True)
@@ -284,8 +289,8 @@ def overlap(found: Shared) -> dict[str, Any]:
     figure = go.Figure(
         go.Heatmap(
             z=rows,
-            x=[html.escape(one) for one in names] + [f"set: {html.escape(one)}" for one in columns],
-            y=[html.escape(one) for one in names],
+            x=[_plain(one) for one in names] + [f"set: {_plain(one)}" for one in columns],
+            y=[_plain(one) for one in names],
             text=told,
             hovertemplate="%{text}<extra></extra>",
             zmin=0.0,
@@ -390,7 +395,7 @@ def parallel(found: tuple[Tried, ...], labels: tuple[str, ...], unit: str) -> di
     layout = _layout("", "")
     layout.xaxis.update(
         tickvals=list(range(last + 1)),
-        ticktext=[html.escape(words.middle(one, 14)) for one in labels] + ["<b>objective</b>"],
+        ticktext=[_plain(words.middle(one, 14)) for one in labels] + ["<b>objective</b>"],
         showgrid=False, range=[-0.25, last + 0.25], side="top", fixedrange=True,
     )  # fmt: skip
     shares = [0, 1, 5, 10, 20, 40, 70, 100]
@@ -426,7 +431,7 @@ def ternary(found: tuple[Tried, ...], labels: tuple[str, str, str], unit: str) -
             hovertemplate="%{customdata}<br>objective %{text}<extra></extra>",
         )  # fmt: skip
 
-    names = [html.escape(words.middle(one, 18)) for one in labels]
+    names = [_plain(words.middle(one, 18)) for one in labels]
     axes = {
         axis: {"title": {"text": name}, "ticksuffix": "\u202f%"}
         for axis, name in zip(("aaxis", "baxis", "caxis"), names, strict=True)
@@ -458,7 +463,7 @@ def tradeoff(found: Tradeoff) -> dict[str, Any]:
         marker = {"symbol": SYMBOLS.get(name, "square-open"), "size": 11, "line": {"width": 1.8}}
         role = "recipe" if name == RECIPE else "rival"
         traces.append(go.Scatter(
-            x=[], y=[], name=name, text=[html.escape(name)], mode="markers+text",
+            x=[], y=[], name=name, text=[_plain(name)], mode="markers+text",
             textposition=BESIDE.get(name, "bottom right"),
             textfont={"size": 11, "weight": 600, "shadow": "auto"}, meta=role, cliponaxis=False, marker=marker,
             hovertemplate="%{x:.4f}, %{y:.4f}<extra></extra>",
@@ -471,7 +476,7 @@ def tradeoff(found: Tradeoff) -> dict[str, Any]:
 
 def _dots(x: list[float | None], y: list[float | None], trials: list[str], hover: str) -> Any:
     """A dot per trial that the page lights up when the trial is pointed at."""
-    marker = {"size": 8, "opacity": 0.72} if len(x) <= FEW else {"size": 4, "opacity": 0.35}
+    marker = {"size": 8, "opacity": 0.72} if len(x) <= FEW else {"size": 4, "opacity": 0.22}
     return go.Scatter(x=x, y=y, customdata=trials, mode="markers", meta="trial", marker=marker, hovertemplate=hover)
 
 
