@@ -59,7 +59,7 @@ def _law(name: str) -> Rows:
         return [("law", name)]
     doc = sys.modules[part.__module__].__doc__ or ""
     formula = next((line.strip() for line in doc.splitlines() if line.startswith("    ")), "")
-    formula = re.sub(" {3,}", ", ", formula)
+    formula = re.sub(",? {3,}", ", ", formula)
     prose = " ".join(doc.split())
     at = prose.lower().find(OURS + ":")
     rows = [("law", f"{name}: {part.title}"), ("formula", formula)]

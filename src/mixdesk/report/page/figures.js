@@ -3,6 +3,7 @@
 // pointed at is marked on a layer over each figure; the traces are never touched.
 (parts => {
   const { h, s, button, csv, save, idle } = parts.atoms;
+  const UNREAD = 2000;  // milliseconds for the first screen alone
   const PAPER = 660;  // pixels of a figure on A4: nothing tells a script how wide the paper is
 
   parts.figures = ({ DATA, DESK, TRIALS, store }) => {
@@ -137,7 +138,7 @@
       }
     }
 
-    // Plotly lies deflated in the page: inflated when the page has a moment, run when the reader starts to scroll.
+    // Plotly lies deflated in the page: inflated when the page has a moment, run when the reader starts to scroll, or has read for a while.
     let library = null;
     function inflate() {
       return parts.inflated ||= (async () => {
@@ -156,7 +157,9 @@
         await plotly(); if (window.Plotly) for (const id of mine) { figure(id); await new Promise(go => setTimeout(go)); }
       }, { rootMargin: "500px" });
       for (const id of ids) near.observe($(id));
-      if (ids.length && !window.Plotly) { idle(() => inflate().catch(() => {})); addEventListener("scroll", plotly, { once: true, passive: true }); }
+      if (ids.length && !window.Plotly) {
+        idle(() => inflate().catch(() => {})); addEventListener("scroll", plotly, { once: true, passive: true }); setTimeout(() => idle(plotly), UNREAD);
+      }
       addEventListener("beforeprint", () => { if (parts.plotly) run(parts.plotly); if (window.Plotly) for (const id of ids) { if (!drawn.has(id)) figure(id); Plotly.relayout($(id), { autosize: false, width: PAPER, height: parseInt($(id).style.minHeight) }); } });
       addEventListener("afterprint", () => { for (const id of drawn) { delete $(id).layout.width; delete $(id).layout.height; figure(id); } });
     }
