@@ -100,9 +100,8 @@ scale = { n_params = 8000000, n_tokens = 300000 }
     story.run("mixdesk recipe make my-study")
     story.run("mixdesk recipe check my-study && echo train on it")
     story.say("""
-To be surer before the big run, `mixdesk recipe confirm my-study` asks fresh runs of the recipe and its rivals at the
-target's size. Without a trainer of the study they wait for yours: `study ask`, train, `study tell` as above, and the
-same command again judges the pairs.
+To be surer before the big run, `mixdesk study ask my-study -n 20 --confirm -o asked.jsonl` asks fresh runs of the
+recipe and its rivals at the target's size. Train and tell them as above; `mixdesk recipe confirm my-study` judges them.
 """)
     story.run(
         "mixdesk recipe export my-study --to megatron --seq-len 128 --batch-tokens 4096 \\\n"

@@ -283,8 +283,8 @@ def test_a_study_without_a_trainer_is_confirmed_by_ask_and_tell(world: World, tm
     )
     study = mx.new_study(tmp_path, config)
 
-    def answered(n: int) -> set[str]:
-        asked = mx.ask_study(study, n)
+    def answered(n: int, *, confirm: bool = False) -> set[str]:
+        asked = mx.ask_study(study, n, confirm=confirm)
         lines = [",".join(["trial", *(metric.name for metric in world.metrics)])]
         for spec in asked:
             measured = world.measure(spec.mixture, spec.replicate)
@@ -295,10 +295,12 @@ def test_a_study_without_a_trainer_is_confirmed_by_ask_and_tell(world: World, tm
 
     answered(24)
     run("make", tmp_path, *LAW)
-    waits = run("confirm", tmp_path, "--replicates", "3", "--quiet", code=3)
-    assert "found 12 trials of the recipe and its rivals at `big` that wait" in waits
-    assert f"`mixdesk study ask {tmp_path} -n 12 -o asked.jsonl`" in waits
-    assert answered(12) == {"big"}
+    waits = run("confirm", tmp_path, "--replicates", "3", "--quiet", code=1)
+    assert "found no fresh run of the recipe at `big`" in waits
+    assert f"`mixdesk study ask {tmp_path} -n 12 --confirm -o asked.jsonl`" in waits
+    with pytest.raises(InputError, match="leave one out"):
+        mx.ask_study(study, 12, confirm=True, repeats=True)
+    assert answered(12, confirm=True) == {"big"}
     assert "in 3 fresh pairs of runs" in run("confirm", tmp_path, "--replicates", "3", "--quiet")
 
 

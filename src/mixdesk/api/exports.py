@@ -95,6 +95,7 @@ def export_trials(  # noqa: PLR0913  (mirrors the command line)
     out: Path | str | None,
     *,
     repeats: bool = False,
+    confirm: bool = False,
     lease: float | None = None,
     holder: str = "",
     seq_len: int | None = None,
@@ -114,6 +115,7 @@ def export_trials(  # noqa: PLR0913  (mirrors the command line)
         to: exporter, with options.
         out: folder.
         repeats: as in `ask_study`.
+        confirm: as in `ask_study`.
         lease: as in `ask_study`.
         holder: as in `ask_study`.
         seq_len: tokens of a sequence. Default: the model's.
@@ -157,7 +159,7 @@ def export_trials(  # noqa: PLR0913  (mirrors the command line)
             made.append(out_one)
 
     try:
-        return hand_out(study, n, write=write, repeats=repeats, lease=lease, holder=holder)
+        return hand_out(study, n, write=write, repeats=repeats, confirm=confirm, lease=lease, holder=holder)
     except BaseException:
         _discard(made)
         raise

@@ -235,33 +235,31 @@ def confirm_recipe(
     """Train the recipe and its rivals at the target rung with fresh replicates, compare in pairs, judge again.
 
     `rivals` names those to train; the baselines natural and uniform are needed for a verdict.
-    What was trained already is not trained again; an interrupted confirmation goes on where it stopped. The trials of a
-    study without a trainer are recorded as asked: `ask_study` hands them out, and once they are told this judges them.
+    What was trained already is not trained again; an interrupted confirmation goes on where it stopped. A study without
+    a trainer asks the runs with `ask_study(…, confirm=True)`; once they are told this judges them.
     Writes `recipe.json` into the study (or to `out`).
 
     Raises:
-        InputError: the study has no size to train at, or fewer than 2 replicates are asked.
-        NotEnoughEvidence: fewer than 2 replicates of the recipe and of some baseline came to an end, or they wait for
-            somebody else's trainer.
+        InputError: the study has no size to train at, no trainer and no answers, or fewer than 2 replicates.
+        NotEnoughEvidence: fewer than 2 replicates of the recipe and of some baseline came to an end.
     """
     view = dataclasses.replace(study.view(), objective=recipe.objective)
     proposals = confirm.fresh_proposals(recipe, view, replicates, rivals)
-    if study.config.trainer is None:
-        if waiting := study.ask(proposals):
-            raise NotEnoughEvidence(
-                "the confirmation waits for answers, as the study has no trainer",
-                value=f"{len(waiting)} trials of the recipe and its rivals at `{view.rungs[-1].label}` that wait",
-                bound="their answers",
-                remedy=f"hand them out with `mixdesk study ask {study.folder} -n {len(waiting)} -o asked.jsonl`, train "
-                "them, `mixdesk study tell` the answers, and confirm again",
-            )
-    else:
+    if study.config.trainer is not None:
         trainer = make_trainer(study)
         try:
             specs = study.ask(proposals)
             local.run_specs(study, trainer, specs, jobs=jobs, progress=progress)
         finally:
             trainer.close()
+    elif not confirm.by_replicate(view, recipe.plan.schedule):
+        raise InputError(
+            f"the study `{view.name}` has no trainer",
+            value=f"no fresh run of the recipe at `{view.rungs[-1].label}`",
+            bound=f"the answers of {len(proposals)} runs of the recipe and its rivals",
+            remedy=f"ask them with `mixdesk study ask {study.folder} -n {len(proposals)} --confirm -o asked.jsonl`, "
+            "train them, `mixdesk study tell` the answers, and confirm again",
+        )
     recipe = confirm.confirmed(recipe, dataclasses.replace(study.view(), objective=recipe.objective))
     write_json(Path(out) if out is not None else study.folder / "recipe.json", recipe)
     return recipe

@@ -24,6 +24,7 @@ from mixdesk.core.recipe import Recipe
 from mixdesk.core.space import Space
 from mixdesk.core.trial import StudyView
 from mixdesk.recipe import compose
+from mixdesk.recipe.confirm import fresh_proposals
 from mixdesk.search import replicates
 from mixdesk.search.feasible import settle
 from mixdesk.study import extend, importer, local, schema
@@ -179,6 +180,7 @@ def ask_study(
     out: Path | str | None = None,
     *,
     repeats: bool = False,
+    confirm: bool = False,
     lease: float | None = None,
     holder: str = "",
 ) -> tuple[TrialSpec, ...]:
@@ -194,16 +196,19 @@ def ask_study(
         out: file to write, .csv or .jsonl.
         repeats: ask no new mixtures, but further runs of the present answer and its rivals, where noise and not the law
             leaves open which is better.
+        confirm: ask no new mixtures, but fresh runs of `recipe.json` and its rivals at the target, which
+            `confirm_recipe` judges; they do not count against the budget.
         lease: hours for which these trials are handed to nobody else; None: anybody may be handed them again.
         holder: who works on them, for `study show`.
 
     Raises:
         NotEnoughEvidence: with `repeats`, too few finished trials for the study's law.
-        InputError: n < 1, a lease ≤ 0, or `out` has another suffix or cannot be written; nothing is asked then.
+        InputError: n < 1, a lease ≤ 0, `repeats` with `confirm`, no recipe to confirm, or `out` has another suffix or
+            cannot be written; nothing is asked then.
         Infeasible: no mixture satisfies the constraints.
     """
     path = None if out is None else Path(out)
-    return hand_out(study, n, path=path, repeats=repeats, lease=lease, holder=holder)
+    return hand_out(study, n, path=path, repeats=repeats, confirm=confirm, lease=lease, holder=holder)
 
 
 def hand_out(
@@ -213,6 +218,7 @@ def hand_out(
     path: Path | None = None,
     write: Callable[[Sequence[Question]], None] | None = None,
     repeats: bool = False,
+    confirm: bool = False,
     lease: float | None = None,
     holder: str = "",
 ) -> tuple[TrialSpec, ...]:
@@ -224,7 +230,15 @@ def hand_out(
     strategy = make_strategy(study.config)
     seconds = None if lease is None else 3600.0 * checks.finite("lease", lease, 0.0, open_low=True)
 
+    if repeats and confirm:
+        raise InputError(
+            "two kinds of runs are asked", value="repeats and confirm", bound="one", remedy="leave one out"
+        )
+
     def propose(view: StudyView) -> list[Proposal]:
+        if confirm:
+            recipe = read_json(study.folder / "recipe.json", Recipe)
+            return fresh_proposals(recipe, view, max(2, -(-n // (1 + len(recipe.rivals)))))
         if repeats:
             return view.affordable(_repeats(study, strategy, view, n))
         is_out = any(trial.state in ("waiting", "running") for trial in view.trials)

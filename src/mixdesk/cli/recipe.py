@@ -220,7 +220,7 @@ def confirm(
 ) -> None:
     """Train the recipe and its rivals at the target rung and compare in pairs.
 
-    Of a study without a trainer the trials are asked, for `study ask` to hand out; after `study tell` confirm again.
+    Of a study without a trainer the runs are asked with `study ask --confirm`; after `study tell` this judges them.
 
     Example: mixdesk recipe confirm my-study --replicates 5
     """

@@ -126,6 +126,9 @@ def ask(  # noqa: PLR0913  (its parameters are the command line)
         "--repeats",
         help="No new mixtures: runs of the answer and its rivals where noise leaves it open.",
     ),
+    confirm: bool = typer.Option(
+        False, "--confirm", help="No new mixtures: fresh runs of the recipe and its rivals at the target."
+    ),
     lease: float | None = typer.Option(None, help="Hours for which nobody else is handed these trials."),
     holder: str = typer.Option("", help="Who trains them, for `study show`."),
     seq_len: int | None = typer.Option(None, help="With --as: tokens of a sequence. Default: the model's."),
@@ -140,11 +143,11 @@ def ask(  # noqa: PLR0913  (its parameters are the command line)
     study = mixdesk.open_study(folder)
     waiting = study.pending()
     if to is None:
-        specs = mixdesk.ask_study(study, n, out, repeats=repeats, lease=lease, holder=holder)
+        specs = mixdesk.ask_study(study, n, out, repeats=repeats, confirm=confirm, lease=lease, holder=holder)
     else:
         specs = mixdesk.export_trials(
-            study, n, to, out, repeats=repeats, lease=lease, holder=holder, seq_len=seq_len, batch_tokens=batch_tokens,
-            data=data,
+            study, n, to, out, repeats=repeats, confirm=confirm, lease=lease, holder=holder, seq_len=seq_len,
+            batch_tokens=batch_tokens, data=data,
         )  # fmt: skip
     asked = [study.trial(spec.id) for spec in specs]
     if as_json:
