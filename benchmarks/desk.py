@@ -79,6 +79,7 @@ def measure(path: Path) -> dict[str, Any]:
         hover = page.evaluate(HOVER)
         page.evaluate("document.getElementById('explore').scrollIntoView()")
         page.wait_for_timeout(4000)
+        page.locator(".knob").first.focus()
         found = []
         browser.start_tracing(page=page, categories=["devtools.timeline", "cc", "blink"])
         for k in range(N_EVENTS):

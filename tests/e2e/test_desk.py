@@ -618,6 +618,17 @@ def test_a_list_of_domains_opens_finds_and_moves_by_keyboard(desks: Any) -> None
 
 
 @pytest.mark.slow
+def test_a_picture_of_the_whole_page_has_all_of_it(desks: Any) -> None:
+    """What is far from the screen is left out of frames while a fader is held, and only then."""
+    desk = desks("confirmed")
+    seen = "return [...document.querySelectorAll('main > section')].map(s => getComputedStyle(s).contentVisibility)"
+    assert set(desk.run(seen)) == {"visible"}
+    desk.page.locator(".knob").first.focus()
+    assert "auto" in desk.run(seen)
+    desk.run("document.activeElement.blur()")
+    assert set(desk.run(seen)) == {"visible"}
+
+
 def test_on_paper_controls_are_gone_and_nothing_is_cut(desks: Any) -> None:
     desk = desks("confirmed")
     desk.scroll_through()
