@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from desk_worlds import VARIANTS
 
 from mixdesk.core.mixture import Mixture, Schedule, Stage
 from mixdesk.core.trial import StudyView
 from mixdesk.report.desk import render
 from mixdesk.report.figures import Answer
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
-from desk_worlds import VARIANTS
 
 CHROMIUM = Path("/usr/bin/chromium")
 pytestmark = [
@@ -39,15 +36,6 @@ def staged() -> tuple[StudyView, tuple[Answer, ...]]:
 
 STATES = {name: VARIANTS[name] for name in ("confirmed", "predicted", "no_different", "too_weak", "running")}
 STATES |= {name: VARIANTS[name] for name in ("imported", "hostile", "no_unit", "twenty_five")} | {"staged": staged}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with sync_api.sync_playwright() as play:
-        one = play.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield one
-        one.close()
 
 
 @pytest.fixture(scope="module")
