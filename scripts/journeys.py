@@ -313,7 +313,7 @@ and 100M of docstrings that no reader should see more than four times.
 
 JOURNEYS = {"a": ("lab", lab), "b": ("text", academic), "c": ("tuning", tuning), "d": ("tables", tables)}
 END = """
-Made by `scripts/journeys.py {letter}` on two cores that others used too: {minutes:.1f} minutes of commands. Progress
+Made by `scripts/journeys.py {letter}` on two cores: {minutes:.1f} minutes of commands. Progress
 lines are left out.
 """
 

@@ -155,7 +155,7 @@ def test_a_full_pass_is_short_of_one_sequence(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_megatron_core_fills_the_vector(tmp_path: Path) -> None:
+def test_megatron_core_fills_the_vector(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pytest.importorskip("megatron.core", reason="needs megatron-core: make verify")
     export = Megatron().export(TWO, tmp_path)
     write_made(TWO, "megatron", tmp_path / "data")
@@ -165,6 +165,7 @@ def test_megatron_core_fills_the_vector(tmp_path: Path) -> None:
     assert counts == [{"web": 600, "code": 300, "books": 100}, {"web": 800, "code": 100, "books": 100}]
     assert sorted(tmp_path.rglob("*")) == before
     assert "megatron-core 0." in found.how
+    assert not caplog.records
     (tmp_path / "data" / "web.idx").unlink()
     with pytest.raises(InputError, match=r"no data/web\.idx"):
         Megatron().verify(tmp_path, export, 100)

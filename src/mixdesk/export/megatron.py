@@ -9,6 +9,7 @@ even-length list whose every other word is a number for weights and prefixes, an
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shlex
 import tempfile
@@ -361,6 +362,8 @@ def _drawn(out: Path, order: Order, blend: tuple[list[str], list[float]], n: int
                 remedy="export with a corpus of tokens, or name the folder of the data with --data",
             )  # fmt: skip
     length = order.need("seq_len")
+    # That it keeps its indices nowhere is a warning to it, and as it should be here.
+    logging.getLogger("megatron.core.datasets").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as own:
         # Megatron keeps its indices beside the data it is given: links, so that the export stays as it is.
         links = [Path(own) / str(i) for i in range(len(blend[0]))]
