@@ -619,14 +619,21 @@ def test_a_list_of_domains_opens_finds_and_moves_by_keyboard(desks: Any) -> None
 
 @pytest.mark.slow
 def test_a_picture_of_the_whole_page_has_all_of_it(desks: Any) -> None:
-    """What is far from the screen is left out of frames while a fader is held, and only then."""
+    """What is far from the console is left out of frames while that is in use, and only then; nothing moves by it."""
     desk = desks("confirmed")
     seen = "return [...document.querySelectorAll('main > section')].map(s => getComputedStyle(s).contentVisibility)"
+    place = "return [...document.querySelectorAll('main > section')].map(s => s.getBoundingClientRect().top + scrollY)"
+    before = desk.run(place)
     assert set(desk.run(seen)) == {"visible"}
     desk.page.locator(".knob").first.focus()
+    desk.page.wait_for_timeout(100)
+    assert desk.run(seen) == ["auto", "auto", "visible", "auto", "auto"]
+    assert desk.run(place) == pytest.approx(before, abs=0.1)
+    desk.page.get_by_role("button", name="JSON").click()
     assert "auto" in desk.run(seen)
     desk.run("document.activeElement.blur()")
     assert set(desk.run(seen)) == {"visible"}
+    assert desk.run(place) == pytest.approx(before, abs=0.1)
 
 
 def test_on_paper_controls_are_gone_and_nothing_is_cut(desks: Any) -> None:

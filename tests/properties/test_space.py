@@ -129,7 +129,7 @@ def test_a_lower_bound_over_an_epoch_cap_names_both_and_the_way_out(low: float, 
     corpus = corpus_of(tokens)
     with pytest.raises(Infeasible, match="`d0` may be at most") as told:
         Space.build(Constraints(lower={"d0": low}, max_epochs=1.0), corpus.names, corpus, Scale(n_tokens=run))
-    assert "epochs" in told.value.wrong
+    assert "epoch" in told.value.wrong
     advice = float(re.findall(r"raise max_epochs to (\S+) or", told.value.remedy)[0])
     Space.build(Constraints(lower={"d0": low}, max_epochs=advice), corpus.names, corpus, Scale(n_tokens=run))
 

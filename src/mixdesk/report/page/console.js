@@ -56,6 +56,15 @@
     store.on("locks", () => { for (const f of visible()) faders.paint(f, true); buttons(); });
     document.addEventListener("keydown", e => { if ((e.ctrlKey || e.metaKey) && e.key.toLowerCase() === "z" && e.target.tagName !== "INPUT") { e.preventDefault(); e.shiftKey ? store.redoStep() : store.undoStep(); } });
     new ResizeObserver(() => { lie(); if (list) list.show(); }).observe(box);
+    // ---------- sleep: not always, for a picture of the whole page would be blank where nobody looked ----------
+    const page = document.querySelector("main"), explore = document.getElementById("explore");
+    const height = n => { const { paddingTop, paddingBottom } = getComputedStyle(n); return n.getBoundingClientRect().height - (n.offsetHeight - n.clientHeight) - parseFloat(paddingTop) - parseFloat(paddingBottom); };
+    explore.addEventListener("focusin", e => {
+      if (explore.contains(e.relatedTarget)) return;
+      const others = [...page.querySelectorAll(":scope > section:not(#explore), #doubt .card")].map(n => [n, height(n)]);
+      for (const [n, tall] of others) { n.style.setProperty("--asleep", tall + "px"); n.classList.add("asleep"); }
+    });
+    explore.addEventListener("focusout", e => { if (!explore.contains(e.relatedTarget)) for (const n of page.querySelectorAll(".asleep")) n.classList.remove("asleep"); });
     store.now = store.state(store.mixture);
     lie(); buttons(); if (list) list.show(); frame(); rest(); master.dock(list ? list.node : strips);
   };
