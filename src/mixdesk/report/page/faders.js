@@ -31,13 +31,13 @@
       const cap = members.length === 1 ? store.capOf(members[0]) : Infinity, over = cap < 1 ? h("div", { class: "over", style: { "--cap": taper(cap) } }) : null;
       const scale = [0, 1, 5, 10, 20, 40, 70, 100].map(t => h("span", { class: "tk", style: { "--q": taper(t / 100) } }, String(t)));
       const hot = h("i", { class: "rug on", hidden: true });
-      const track = h("div", { class: "fv" }, scale, h("div", { class: "slot" }), over, h("div", { class: "fill", style: { background: hue } }), rugs, marks, hot, knob);
+      const fill = h("div", { class: "fill" }), track = h("div", { class: "fv" }, scale, h("div", { class: "slot" }), over, fill, rugs, marks, hot, knob);
       const input = h("input", { inputmode: "decimal", "aria-label": name + ", per cent", autocomplete: "off" });
       const lock = h("button", { type: "button", class: "lk", "aria-pressed": "false", "aria-label": "Lock " + name, onclick: () => toggle(channel) }, s("svg", { viewBox: "0 0 14 14", "aria-hidden": "true" }, s("path", { d: LOCK, fill: "none", stroke: "currentColor", "stroke-width": 1.4 })));
       const title = h("div", { class: "nm", title: name }, options.toggle ? h("button", { type: "button", class: "open", "aria-expanded": String(options.isOpen), onclick: options.toggle }, h("span", { "aria-hidden": "true" }, options.isOpen ? "▾" : "▸"), bdi(channel.label, 22), h("small", {}, String(members.length))) : bdi(channel.label));
       const ep = h("div", { class: "ep" }), ef = h("div", { class: "ef" });
       const node = h("div", { class: "ch", style: { "--hue": hue } }, title, h("div", { class: "val" }, input, h("i", {}, "%")), track, ep, ef, lock);
-      const made = { channel, node, knob, track, input, lock, ep, ef, hot, rugs, path, cap, look: "ch", isLying: null };
+      const made = { channel, node, knob, fill, input, lock, ep, ef, hot, rugs, path, cap, look: "ch", isLying: null };
       const at = event => { const r = track.getBoundingClientRect(); return weightAt(Math.min(1, Math.max(0, made.isLying ? (event.clientX - r.left) / r.width : (r.bottom - event.clientY) / r.height))); };
       track.addEventListener("pointerdown", e => { if (e.button) return; e.preventDefault(); knob.focus({ preventScroll: true }); track.setPointerCapture(e.pointerId); store.move(members, at(e)); });
       track.addEventListener("pointermove", e => { if (track.hasPointerCapture(e.pointerId)) store.move(members, at(e)); });
@@ -70,7 +70,8 @@
     // In the frame: where the knob stands, its number and its epochs. At rest: what a screen reader is told.
     function paint(fader, isResting) {
       const { channel } = fader, w = store.sumOf(channel.members), e = epochsOf(channel), isMany = channel.members.length > 1;
-      put(fader.track, "style", `--p:${taper(w).toFixed(5)}`); refresh(fader);
+      // On the two that move: on the track it would be inherited by all that stands in it, and each styled anew.
+      const place = `--p:${taper(w).toFixed(5)}`; put(fader.fill, "style", place); put(fader.knob, "style", place); refresh(fader);
       put(fader.ep, "text", Number.isFinite(e) ? `${isMany ? "≤ " : ""}${e.toFixed(1)} epochs` : "");
       put(fader.ep, "class", e > store.limit * (1 + 1e-6) ? "ep hot" : "ep");
       if (isResting || document.activeElement === fader.knob) {
