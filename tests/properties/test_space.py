@@ -97,7 +97,7 @@ def test_lowering_lower_bounds_as_told_is_enough(lower: list[float]) -> None:
     with pytest.raises(Infeasible, match="take more than the whole run") as told:
         Space.build(Constraints(lower=dict(zip(domains, lower, strict=True))), domains)
     relaxation = float(re.findall(r"lower them by (\S+) in all", told.value.remedy)[0])
-    assert sum(lower) - 1.0 <= relaxation <= (sum(lower) - 1.0) * 1.002
+    assert sum(lower) - 1.0 - 1e-12 <= relaxation <= (sum(lower) - 1.0) * 1.002  # the sum itself is rounded
     scaled = [low * (1.0 - relaxation / sum(lower)) for low in lower]
     Space.build(Constraints(lower=dict(zip(domains, scaled, strict=True))), domains)
 
@@ -210,5 +210,7 @@ def test_a_refusal_of_rules_names_a_clash_and_its_relaxation_works(asked: tuple[
         return Constraints(lower=lower, upper=upper, rules=rules, **sums)
 
     settle(Space.build(follow(1.0), domains))
+    # A hundredth of a smaller clash is below the tolerance of 1e-9.
+    assume(max(map(float, loosened.values())) > 1e-6)
     with pytest.raises(Infeasible):
         settle(Space.build(follow(0.99), domains))
