@@ -158,13 +158,13 @@ class _Crew:
         try:
             while True:
                 new = more(n_out)
+                if new:
+                    self._tell(self.ended.total() + n_out + len(new))
                 for spec in new:
                     # While more is out than there are threads, what is new was asked by a person: it goes first.
                     todo.put((FIRST if n_out >= self.n_threads else IN_TURN, n_given, spec))
                     n_given += 1
                 n_out += len(new)
-                if new:
-                    self._tell(self.ended.total() + n_out)
                 if not n_out:
                     return
                 while len(threads) < min(self.n_threads, n_out):
