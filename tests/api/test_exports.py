@@ -18,6 +18,8 @@ from mixdesk.core.objective import Verdict
 from mixdesk.core.observations import Metric
 from mixdesk.core.plan import Plug
 from mixdesk.core.recipe import Provenance, Rival
+from mixdesk.core.scale import ModelSpec
+from mixdesk.core.space import Constraints
 from mixdesk.corpus.shards import MANIFEST, open_store
 
 WORDS = ["river", "stone", "lamp", "seven", "glass", "moth"]
@@ -352,5 +354,13 @@ def test_the_files_with_holes_are_those_that_the_corpus_and_the_recipe_can_fill(
     assert set(found) == {"megatron", "weights"}
     mx.export_recipe(recipe, "weights", tmp_path / "out")
     assert found["weights"].text(recipe.mixture) == (tmp_path / "out" / "weights.json").read_text()
+    # The limits are those that the recipe was made under, as in an export, whatever the study says.
+    model = ModelSpec(n_layers=2, d_model=32, n_heads=2, vocab_size=257, seq_len=16)
+    capped = replace(recipe, plan=replace(recipe.plan, model=model), constraints=Constraints(max_epochs=9.0))
+    (study.folder / "capped.json").write_text(json.dumps({"schema": 1, **to_data(capped)}))
+    mx.export_recipe(study.folder / "capped.json", "nemo", tmp_path / "capped")
+    written = (tmp_path / "capped" / "stage0.yaml").read_text()
+    assert "# Limits on epochs over the run: books 9, code 9, web 9" in written
+    assert snippets(study, capped)["nemo"].text(recipe.mixture) == written
     (tmp_path / "corpus" / MANIFEST).write_text("{}")
     assert snippets(study, recipe) == {}

@@ -180,7 +180,7 @@ def snippets(study: Study, recipe: Recipe) -> dict[str, Snippet]:
     found: dict[str, Snippet] = {}
     plan = replace(recipe.plan, schedule=Schedule.constant(Mixture.uniform(recipe.plan.schedule.domains)))
     try:
-        order = replace(_order(study, plan, None), source=_source(recipe))
+        order = replace(_order(study, plan, None, limits=recipe.constraints), source=_source(recipe))
     except InputError:
         return found
     for name in registry.names("exporters"):
