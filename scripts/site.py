@@ -15,8 +15,9 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from mixdesk.api.papers import read_methods, read_papers
+from mixdesk.api.papers import read_methods
 from mixdesk.core import registry
+from mixdesk.core.paper import read_papers
 
 KINDS = {
     "laws": "Laws: mixture to metric, with intervals. `--law NAME`, or `[law]` in `study.toml`.",

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from importlib.resources import files
 
 from mixdesk.core.checks import nearest
 from mixdesk.core.errors import InputError
 from mixdesk.core.files import from_data
-from mixdesk.core.paper import CatalogueEntry, Method, Paper
+from mixdesk.core.paper import CatalogueEntry, Method, read_papers
 
-# `references.toml` is written by hand; `scripts/papers.py` makes `methods.json` of the part tables and result files.
-REFERENCES, METHODS = "references.toml", "methods.json"
-
-
-def read_papers() -> tuple[Paper, ...]:
-    """Every paper of the catalogue, in the order of `references.toml`."""
-    tables = tomllib.loads((files("mixdesk") / REFERENCES).read_text(encoding="utf-8"))
-    return tuple(from_data(Paper, {"key": key, **table}, f"{REFERENCES}: {key}") for key, table in tables.items())
+# `scripts/papers.py` makes it of the part tables and result files.
+METHODS = "methods.json"
 
 
 def read_methods() -> tuple[Method, ...]:

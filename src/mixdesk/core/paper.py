@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import tomllib
+from functools import cache
+from importlib.resources import files
 from typing import Literal
 
 from mixdesk.core.checks import core_type, finite
+from mixdesk.core.files import from_data
+
+# Written by hand.
+REFERENCES = "references.toml"
 
 
 @core_type
@@ -86,3 +93,10 @@ class CatalogueEntry:
         paper = self.paper
         said = () if paper is None else (paper.key, paper.name, paper.title, paper.authors, paper.arxiv, *paper.modules)
         return (*said, *(text for one in self.methods for text in (one.kind, one.name, one.title, one.module)))
+
+
+@cache
+def read_papers() -> tuple[Paper, ...]:
+    """Every paper of the catalogue, in the order of `references.toml`."""
+    tables = tomllib.loads((files("mixdesk") / REFERENCES).read_text(encoding="utf-8"))
+    return tuple(from_data(Paper, {"key": key, **table}, f"{REFERENCES}: {key}") for key, table in tables.items())

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import re
 import sys
-import tomllib
-from functools import cache
-from importlib import resources
 
 from mixdesk.core import registry
 from mixdesk.core.errors import MixdeskError
+from mixdesk.core.paper import read_papers
 from mixdesk.report.figures import Answer
 
 Rows = list[tuple[str, str]]
@@ -69,12 +67,7 @@ def _law(name: str) -> Rows:
 
 def _paper(key: str) -> str:
     """Title and arXiv id of a paper; its key where the catalogue does not hold it."""
-    found = _catalogue().get(key)
+    found = next((paper for paper in read_papers() if paper.key == key), None)
     if found is None:
         return key
-    return found["title"] + (f", arXiv {found['arxiv']}" if found.get("arxiv") else "")
-
-
-@cache
-def _catalogue() -> dict[str, dict[str, str]]:
-    return tomllib.loads((resources.files("mixdesk") / "references.toml").read_text(encoding="utf-8"))
+    return found.title + (f", arXiv {found.arxiv}" if found.arxiv else "")
